@@ -1,0 +1,1 @@
+/* Every operator, one row each. */
