@@ -1,0 +1,20 @@
+# Headers, libraries, tool, xai.pc and the CMake package, all movable with the prefix.
+
+install(DIRECTORY include/xai DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING PATTERN *.h)
+install(TARGETS libxai libxai_static EXPORT xai)
+if(XAI_TOOL)
+  install(TARGETS xai)
+endif()
+install(FILES LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})
+
+set(pc_dir ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+file(RELATIVE_PATH pc_prefix ${CMAKE_INSTALL_FULL_LIBDIR}/pkgconfig ${CMAKE_INSTALL_PREFIX})
+configure_file(xai.pc.in xai.pc @ONLY)
+install(FILES ${PROJECT_BINARY_DIR}/xai.pc DESTINATION ${pc_dir})
+
+# The exported targets depend on no other package, so they are the whole of xaiConfig.cmake.
+set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/xai)
+install(EXPORT xai NAMESPACE xai:: FILE xaiConfig.cmake DESTINATION ${package_dir})
+include(CMakePackageConfigHelpers)
+write_basic_package_version_file(xaiConfigVersion.cmake COMPATIBILITY SameMinorVersion)
+install(FILES ${PROJECT_BINARY_DIR}/xaiConfigVersion.cmake DESTINATION ${package_dir})

@@ -1,0 +1,61 @@
+# libxai, compiled once: xai::xai is the shared library (the static one without BUILD_SHARED_LIBS),
+# xai::xai_static always the archive. A new source file needs no line here.
+
+file(GLOB sources CONFIGURE_DEPENDS lib/*/*.c)
+if(NOT XAI_LRP)
+  list(FILTER sources EXCLUDE REGEX "/lib/rule/")
+endif()
+
+# Kernels carry their instruction set in their name; the dispatcher picks one at run time.
+if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64|amd64")
+  set(isa_avx2 -mavx2 -mfma -ffp-contract=fast)
+  set(isa_avx512 -mavx512f -mavx512dq -mavx512bw -mavx512vl -mfma -ffp-contract=fast)
+elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "aarch64|arm64")
+  set(isa_neon -ffp-contract=fast)
+endif()
+foreach(isa avx2 avx512 neon)
+  set(kernels ${sources})
+  list(FILTER kernels INCLUDE REGEX "/lib/engine/.*_${isa}\\.c$")
+  if(DEFINED isa_${isa})
+    set_source_files_properties(${kernels} PROPERTIES COMPILE_OPTIONS "${isa_${isa}}")
+  else()
+    list(REMOVE_ITEM sources ${kernels})
+  endif()
+endforeach()
+
+# No -ffast-math: the two flags below let loops vectorise and change no result.
+add_library(libxai_objects OBJECT ${sources})
+set_target_properties(libxai_objects PROPERTIES POSITION_INDEPENDENT_CODE ON)
+target_compile_options(libxai_objects PRIVATE -fno-math-errno -fno-trapping-math
+                                              $<$<NOT:$<CONFIG:Debug>>:-O3>)
+target_compile_definitions(libxai_objects PRIVATE XAI_BUILDING XAI_LRP=$<BOOL:${XAI_LRP}>)
+target_include_directories(libxai_objects PRIVATE include lib)
+
+add_library(libxai_static STATIC $<TARGET_OBJECTS:libxai_objects>)
+set_target_properties(libxai_static PROPERTIES OUTPUT_NAME xai EXPORT_NAME xai_static)
+target_link_libraries(libxai_static INTERFACE m pthread)
+target_compile_definitions(libxai_static INTERFACE XAI_STATIC)
+
+if(BUILD_SHARED_LIBS)
+  set(map ${PROJECT_SOURCE_DIR}/lib/xai.map)
+  add_library(libxai SHARED $<TARGET_OBJECTS:libxai_objects>)
+  set_target_properties(libxai PROPERTIES OUTPUT_NAME xai VERSION ${PROJECT_VERSION}
+                                          SOVERSION ${PROJECT_VERSION_MAJOR} LINK_DEPENDS ${map})
+  target_link_libraries(libxai PRIVATE m pthread)
+  target_link_options(libxai PRIVATE LINKER:--version-script=${map})
+else()
+  add_library(libxai INTERFACE)
+  target_link_libraries(libxai INTERFACE libxai_static)
+endif()
+set_target_properties(libxai PROPERTIES EXPORT_NAME xai)
+
+foreach(library libxai libxai_static)
+  target_include_directories(
+    ${library} INTERFACE $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include>
+                         $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
+endforeach()
+add_library(xai::xai ALIAS libxai)
+add_library(xai::xai_static ALIAS libxai_static)
+if(NOT PROJECT_IS_TOP_LEVEL) # a parent builds what it links, no more
+  set_target_properties(libxai_objects libxai_static PROPERTIES EXCLUDE_FROM_ALL ON)
+endif()
