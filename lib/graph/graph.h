@@ -1,0 +1,95 @@
+/* The graph: nodes and values of a network, immutable once finished.
+ *
+ * Built by a reader of model files: create, then inputs, constants, nodes and outputs by name in any
+ * order, then finish (topological order, Identity and Dropout removed, constants folded). */
+#ifndef XAI_GRAPH_GRAPH_H
+#define XAI_GRAPH_GRAPH_H
+#include "base/os.h"
+#include "op/op.h"
+
+typedef struct xai__graph_value {
+  const char *name;
+  int dtype;         /* declared (XAI_F16, ...), 0 unknown */
+  xai__shape shape;  /* as the file says: -1 where symbolic, rank -1 where unknown */
+  xai__view constant; /* data where known since load */
+  int producer;      /* node, or -1 */
+  int n_uses;        /* by nodes and as graph output */
+  bool is_static;    /* does not depend on the data (the shapes may matter) of any input */
+} xai__graph_value;
+
+typedef struct xai__text_pair {
+  const char *key, *text;
+} xai__text_pair;
+
+struct xai_graph {
+  int refs; /* atomic */
+  xai__memory *memory;
+  xai__arena arena;
+  xai__file file; /* mapped model that constants point into, or empty */
+  xai_options options;
+  xai__node *nodes;
+  xai__graph_value *values;
+  int n_nodes, n_values, n_inputs, n_outputs, n_metadata, n_opsets;
+  int *inputs, *outputs;
+  xai__text_pair *metadata, *opsets; /* opset: domain, version */
+  const char *producer;              /* text, may be "" */
+  struct xai__name_table *names;
+};
+
+/* options: already defaulted; copied. */
+int xai__graph_create(const xai_options *o, xai_graph **out, xai_error *err);
+xai_graph *xai__graph_ref(const xai_graph *g);
+void xai__graph_release(xai_graph *g);
+
+/* Builder. Names are copied; empty names mean "absent" for operands. All check the options' limits.
+ * A tensor defined twice is XAI_E_MODEL. */
+int xai__graph_add_input(xai_graph *g, const char *name, int dtype, const xai__shape *shape,
+                         xai_error *err);
+int xai__graph_add_output(xai_graph *g, const char *name, int dtype, const xai__shape *shape,
+                          xai_error *err);
+/* v: storage dtype; `copy`: false if the data live as long as the graph (mapped and aligned). A
+ * constant of an input's name gives that input its default: it stops being an input. */
+int xai__graph_add_constant(xai_graph *g, const char *name, int dtype, const xai__view *v,
+                            bool copy, xai_error *err);
+/* domain "" is ai.onnx. An unknown operator or opset: XAI_E_UNSUPPORTED naming both and the node. */
+int xai__graph_add_node(xai_graph *g, const char *domain, const char *type, int opset,
+                        const char *name, const char *const *in, int n_in, const char *const *out,
+                        int n_out, const xai__attr *attrs, int n_attrs, xai_error *err);
+int xai__graph_add_text(xai_graph *g, bool opset, const char *key, const char *text,
+                        xai_error *err);
+int xai__graph_finish(xai_graph *g, xai_error *err);
+
+int xai__graph_find(const xai_graph *g, const char *name); /* value, or -1 */
+
+/* ---- the relevance view ---- */
+
+/* One step of a reverse sweep: a node as relevance sees it. The node may be one of the graph's own
+ * or stand for several of them: a linear layer with the Add, Sub or BatchNormalization folded into
+ * it (before[], after[]: graph nodes, in the order they run). */
+typedef struct xai__step {
+  xai__node node;
+  int origin; /* node of the graph */
+  xai__crossing cross;
+  int operand; /* PASS: the operand that takes all */
+  const int *before, *after;
+  int n_before, n_after;
+  int linear;  /* LINEAR: index among the linear layers in node order, else -1 */
+  bool first;  /* LINEAR: no linear layer among its ancestors */
+} xai__step;
+
+typedef struct xai__steps {
+  xai__step *v;
+  int n, n_linear;
+} xai__steps;
+
+/* The plain sweep: a step a node, nothing folded (gradients). Or, with `fold`, the canonical form
+ * for relevance (METHODS section 3); values with pinned[v] set keep their own nodes. pinned may be
+ * NULL. */
+int xai__graph_steps(const xai_graph *g, bool fold, const bool *pinned, xai__arena *a,
+                     xai__steps *out, xai_error *err);
+
+/* The tensor before a trailing Softmax, LogSoftmax or Sigmoid of `value` (looked for behind
+ * reshapes); *axis_node: that node or -1. */
+int xai__graph_logit(const xai_graph *g, int value, int *tail_node);
+
+#endif
