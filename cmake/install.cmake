@@ -7,10 +7,12 @@ if(XAI_TOOL)
 endif()
 install(FILES LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})
 
-set(pc_dir ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
-file(RELATIVE_PATH pc_prefix ${CMAKE_INSTALL_FULL_LIBDIR}/pkgconfig ${CMAKE_INSTALL_PREFIX})
+if(NOT BUILD_SHARED_LIBS) # then every user links the archive, without asking pkg-config for it
+  set(public_libs "-lm -lpthread")
+endif()
+file(RELATIVE_PATH to_prefix ${CMAKE_INSTALL_FULL_LIBDIR}/pkgconfig ${CMAKE_INSTALL_PREFIX})
 configure_file(xai.pc.in xai.pc @ONLY)
-install(FILES ${PROJECT_BINARY_DIR}/xai.pc DESTINATION ${pc_dir})
+install(FILES ${PROJECT_BINARY_DIR}/xai.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 
 # The exported targets depend on no other package, so they are the whole of xaiConfig.cmake.
 set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/xai)
