@@ -1,6 +1,7 @@
 /* Failure: one call fills the caller's xai_error and returns the status to pass up. */
 #ifndef XAI_BASE_ERROR_H
 #define XAI_BASE_ERROR_H
+#include <stdbool.h>
 #include <xai/xai.h>
 
 #if defined(__GNUC__)

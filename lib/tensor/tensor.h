@@ -40,6 +40,7 @@ xai__shape_text_t xai__shape_text(const xai__shape *s);
 int xai__dtype_storage(int dtype);      /* XAI_F32, XAI_I64, or 0 if unknown */
 size_t xai__dtype_size(int dtype);      /* bytes an element; 0 if unknown */
 const char *xai__dtype_name(int dtype); /* "float32" */
+int xai__dtype_returned(int dtype);     /* what a caller is given: half floats as XAI_F32 */
 /* n elements of `dtype` at `from` (any alignment, little-endian) to storage, and back. */
 void xai__to_storage(int dtype, const void *from, int64_t n, void *to);
 void xai__from_storage(int dtype, const void *from, int64_t n, void *to);
