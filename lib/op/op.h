@@ -120,12 +120,14 @@ struct xai__op {
   xai__crossing cross; /* used where `crossing` is NULL */
   xai__crossing (*crossing)(const xai__node *node, const bool *in_static);
   /* LINEAR only: the product behind the node. x_operand: which operand is the input. Fills all but
-   * p->n_bias and p->b, unless the node has its own bias operand. Shapes only when data are NULL. */
+   * p->n_bias and p->b, unless the node has its own bias operand. Shapes only when data are NULL.
+   * May put scaled or expanded constants into scratch (Gemm with alpha != 1): release it after use. */
   int (*product)(const xai__call *c, xai__product *p, int *x_operand);
   /* OWN only (also tried for ROUTE with maxpool != winner): gin += relevance from gout. */
   int (*relevance)(xai__call *c, const xai__own_options *o, const xai__view *gout,
                    const xai__view *gin);
   bool relu;    /* guided-backprop and deconvnet edit its backward pass: Relu, Clip with min 0 */
+  bool (*relu_at)(const xai__call *c); /* of a `relu`: is this node one? NULL: always (Clip: min 0) */
   bool gate;    /* its result is a gate: Sigmoid, HardSigmoid, Tanh, Softmax */
 };
 
@@ -133,7 +135,7 @@ const xai__op *xai__op_find(const char *domain, const char *type); /* NULL if th
 const xai__op *xai__op_at(size_t i);                               /* NULL past the end */
 
 /* Fills node->attr (allocated by the caller with attr_size) from attributes; unknown ones are an
- * error that names them. */
+ * error that names them. Texts, lists and tensors stay the reader's and must outlive the node. */
 int xai__op_import(const xai__op *op, const xai__attr *attrs, int n, void *attr, const char *where,
                    xai_error *err);
 
@@ -144,5 +146,19 @@ int xai__axis(int64_t axis, int rank, const xai__call *c, int *out);
 static inline bool xai__has(const xai__call *c, int i) { return i < c->n_in && c->in[i].shape.rank >= 0; }
 /* c->in[i] must be known now (attribute or static operand): int64 list. */
 int xai__known_ints(xai__call *c, int i, const char *what, const int64_t **v, int64_t *n);
+/* Storage of c->in[i] must be float32, XAI_E_UNSUPPORTED otherwise. Absent is fine. */
+int xai__need_float(const xai__call *c, int i);
+/* Rank of c->in[i] within [low, high], XAI_E_MODEL otherwise. */
+int xai__need_rank(const xai__call *c, int i, int low, int high);
+/* c->in[i], unless absent, must be a float vector of n elements. */
+int xai__need_vector(const xai__call *c, int i, int64_t n, const char *what);
+/* Refuses derivatives that are not implemented: of every operand but the first `n`. */
+int xai__vjp_only(const xai__call *c, const xai__view *gin, int n);
+/* Elements an elementwise task should be given at least. */
+#define XAI__GRAIN 16384
+/* Rows of `cost` elements each that make up such a task. */
+static inline int64_t xai__grain(int64_t cost) {
+  return cost < XAI__GRAIN ? XAI__GRAIN / (cost > 0 ? cost : 1) : 1;
+}
 
 #endif
