@@ -22,7 +22,7 @@ typedef struct xai__text_pair {
 } xai__text_pair;
 
 struct xai_graph {
-  int refs; /* atomic */
+  atomic_int refs;
   xai__memory *memory;
   xai__arena arena;
   xai__file file; /* mapped model that constants point into, or empty */
@@ -61,6 +61,13 @@ int xai__graph_finish(xai_graph *g, xai_error *err);
 
 int xai__graph_find(const xai_graph *g, const char *name); /* value, or -1 */
 
+/* ---- one node, run (by constant folding and by the executor) ---- */
+
+/* Fills out[].shape and dtype and checks them against `max_tensor` elements. */
+int xai__node_infer(xai__call *c, int64_t max_tensor);
+/* Writes out[].data, which are there. */
+int xai__node_forward(xai__call *c);
+
 /* ---- the relevance view ---- */
 
 /* One step of a reverse sweep: a node as relevance sees it. The node may be one of the graph's own
@@ -88,8 +95,8 @@ typedef struct xai__steps {
 int xai__graph_steps(const xai_graph *g, bool fold, const bool *pinned, xai__arena *a,
                      xai__steps *out, xai_error *err);
 
-/* The tensor before a trailing Softmax, LogSoftmax or Sigmoid of `value` (looked for behind
- * reshapes); *axis_node: that node or -1. */
+/* The tensor before a trailing Softmax, LogSoftmax or Sigmoid of `value` (looked for behind Identity,
+ * Reshape, Flatten, Squeeze, Cast); `value` itself if there is none. *tail_node: that node or -1. */
 int xai__graph_logit(const xai_graph *g, int value, int *tail_node);
 
 #endif

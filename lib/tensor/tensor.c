@@ -159,7 +159,7 @@ int xai__tensor_new(xai__memory *m, int dtype, const xai__shape *shape, xai_tens
                      xai__shape_text(shape).text);
   xai_tensor *t = xai__new(m, head + (size_t)n * size, 1, err);
   if (!t) return err ? err->status : XAI_E_MEMORY;
-  t->refs = 1;
+  atomic_init(&t->refs, 1);
   t->dtype = dtype;
   t->shape = *shape;
   t->data = (char *)t + head;

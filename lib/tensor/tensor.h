@@ -6,6 +6,7 @@
 #define XAI_TENSOR_TENSOR_H
 #include "base/error.h"
 #include "base/memory.h"
+#include <stdatomic.h>
 #include <stdbool.h>
 
 #define XAI__MAX_RANK 8
@@ -46,7 +47,7 @@ void xai__to_storage(int dtype, const void *from, int64_t n, void *to);
 void xai__from_storage(int dtype, const void *from, int64_t n, void *to);
 
 struct xai_tensor {
-  int refs; /* atomic */
+  atomic_int refs;
   int dtype;
   xai__shape shape;
   void *data;

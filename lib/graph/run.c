@@ -1,0 +1,46 @@
+/* One node: shapes, then values. */
+#include <string.h>
+
+#include "graph/graph.h"
+
+static int fail_here(xai__call *c, int status) {
+  xai__fail_at_node(c->err, -1, c->node->name);
+  return status;
+}
+
+int xai__node_infer(xai__call *c, int64_t max_tensor) {
+  const xai__node *node = c->node;
+  for (int k = 0; k < c->n_out; k++) c->out[k] = (xai__view){XAI_F32, {-1, {0}}, NULL};
+  if (!node->op->infer) {
+    c->out[0].dtype = c->in[0].dtype;
+    c->out[0].shape = c->in[0].shape;
+  } else {
+    int status = node->op->infer(c);
+    if (status) return fail_here(c, status);
+  }
+  for (int k = 0; k < c->n_out; k++) {
+    int64_t n;
+    if (node->out[k] < 0) continue;
+    if (c->out[k].shape.rank < 0)
+      return xai__fail(c->err, XAI_E_UNSUPPORTED, node->name, "result %d of node '%s' (%s) is not supported",
+                       k, node->name, node->op->type);
+    if (!xai__shape_checked_count(&c->out[k].shape, &n) || n > max_tensor)
+      return xai__fail(c->err, XAI_E_LIMIT, node->name,
+                       "node '%s' (%s) makes a tensor of shape %s, max_tensor is %lld elements",
+                       node->name, node->op->type, xai__shape_text(&c->out[k].shape).text,
+                       (long long)max_tensor);
+  }
+  return XAI_OK;
+}
+
+int xai__node_forward(xai__call *c) {
+  const xai__op *op = c->node->op;
+  if (op->alias) {
+    if (c->out[0].data && c->out[0].data != c->in[0].data)
+      memcpy(c->out[0].data, c->in[0].data,
+             (size_t)xai__count(&c->in[0].shape) * xai__dtype_size(c->in[0].dtype));
+    return XAI_OK;
+  }
+  int status = op->forward(c);
+  return status ? fail_here(c, status) : XAI_OK;
+}
