@@ -37,6 +37,9 @@ struct npy_array {
 int npy_read(const char *path, struct npy_array *out, char err[256]);
 int npy_parse(const void *bytes, size_t size, const char *name, struct npy_array *out,
               char err[256]);
+/* The same, but bytes (from malloc) belongs to this call whatever it returns: no copy is made. */
+int npy_take(unsigned char *bytes, size_t size, const char *name, struct npy_array *out,
+             char err[256]);
 
 /* The bytes of an .npy file: version 1.0, C order, little endian. *bytes is freed with free(). */
 int npy_format(const struct npy_array *a, unsigned char **bytes, size_t *size, char err[256]);
