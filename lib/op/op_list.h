@@ -1,1 +1,3 @@
 /* Every operator, one row each. */
+OP(Conv)
+OP(ConvTranspose)
