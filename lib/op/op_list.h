@@ -1,3 +1,11 @@
 /* Every operator, one row each. */
 OP(Conv)
 OP(ConvTranspose)
+OP(Add)
+OP(Sub)
+OP(Mul)
+OP(Div)
+OP(Pow)
+OP(Mod)
+OP(Sum)
+OP(Mean)

@@ -1,0 +1,250 @@
+/* Loops over index boxes: axes are merged where every stream allows it, so that equal shapes become
+ * one run and per-channel operands runs of a whole plane. */
+#include "op/loop.h"
+#include <string.h>
+
+enum { GRAIN = 16384, CHUNK = 256 };
+
+xai__loop xai__loop_over(const xai__shape *box) {
+  xai__loop l = {.rank = box->rank};
+  memcpy(l.d, box->d, sizeof box->d);
+  return l;
+}
+
+void xai__strides(const xai__shape *s, int64_t *stride) {
+  int64_t n = 1;
+  for (int i = s->rank - 1; i >= 0; i--) {
+    stride[i] = n;
+    n *= s->d[i];
+  }
+}
+
+void xai__loop_add_strides(xai__loop *l, const int64_t *stride) {
+  memcpy(l->stride[l->streams++], stride, (size_t)l->rank * sizeof *stride);
+}
+
+void xai__loop_add(xai__loop *l, const xai__shape *shape) {
+  int64_t natural[XAI__MAX_RANK], stride[XAI__LOOP_RANK] = {0};
+  xai__strides(shape, natural);
+  for (int i = 0; i < shape->rank; i++)
+    if (shape->d[i] != 1) stride[l->rank - shape->rank + i] = natural[i];
+  xai__loop_add_strides(l, stride);
+}
+
+static void move_axis(const xai__loop *from, int i, xai__loop *to, int j) {
+  to->d[j] = from->d[i];
+  for (int k = 0; k < from->streams; k++) to->stride[k][j] = from->stride[k][i];
+}
+
+static bool mergeable(const xai__loop *l, int outer, const xai__loop *m, int inner) {
+  for (int k = 0; k < l->streams; k++)
+    if (l->stride[k][outer] != m->stride[k][inner] * m->d[inner]) return false;
+  return true;
+}
+
+/* Drops axes of length 1 and merges neighbours; at least one axis is left. */
+static xai__loop merged(const xai__loop *l) {
+  xai__loop m = {.streams = l->streams};
+  for (int i = 0; i < l->rank; i++) {
+    if (l->d[i] == 1) continue;
+    if (m.rank && mergeable(&m, m.rank - 1, l, i)) {
+      int64_t d = m.d[m.rank - 1];
+      move_axis(l, i, &m, m.rank - 1);
+      m.d[m.rank - 1] *= d;
+    } else {
+      move_axis(l, i, &m, m.rank++);
+    }
+  }
+  if (!m.rank) m.d[m.rank++] = 1;
+  return m;
+}
+
+static int64_t product(const xai__loop *l, int rank) {
+  int64_t n = 1;
+  for (int i = 0; i < rank; i++) n *= l->d[i];
+  return n;
+}
+
+/* Planning runs without an engine; small work is not worth waking threads. */
+static void split(xai__engine *e, int64_t n, int64_t grain, xai__range_fn f, void *ctx) {
+  if (n <= 0) return;
+  if (e && n > grain)
+    xai__parallel(e, n, grain, f, ctx);
+  else
+    f(ctx, 0, n);
+}
+
+/* Sets r->at to row `row` of the first `rank` axes and idx to its index. */
+static void seek(const xai__loop *l, int rank, int64_t row, int64_t *idx, xai__run *r) {
+  memset(r->at, 0, sizeof r->at);
+  for (int i = rank - 1; i >= 0; i--) {
+    idx[i] = row % l->d[i];
+    row /= l->d[i];
+    for (int k = 0; k < l->streams; k++) r->at[k] += idx[i] * l->stride[k][i];
+  }
+}
+
+static void next(const xai__loop *l, int rank, int64_t *idx, xai__run *r) {
+  for (int i = rank - 1; i >= 0; i--) {
+    idx[i]++;
+    for (int k = 0; k < l->streams; k++) r->at[k] += l->stride[k][i];
+    if (idx[i] < l->d[i]) return;
+    for (int k = 0; k < l->streams; k++) r->at[k] -= l->d[i] * l->stride[k][i];
+    idx[i] = 0;
+  }
+}
+
+typedef struct {
+  const xai__loop *l;
+  xai__run_fn f;
+  void *ctx;
+} each_ctx;
+
+static void each_range(void *ctx, int64_t begin, int64_t end) {
+  const each_ctx *c = ctx;
+  const xai__loop *l = c->l;
+  int last = l->rank - 1;
+  int64_t inner = l->d[last], row = begin / inner, column = begin % inner;
+  int64_t idx[XAI__LOOP_RANK] = {0};
+  xai__run start = {0};
+  seek(l, last, row, idx, &start);
+  while (begin < end) {
+    xai__run r = start;
+    r.n = inner - column < end - begin ? inner - column : end - begin;
+    for (int k = 0; k < l->streams; k++) {
+      r.step[k] = l->stride[k][last];
+      r.at[k] += column * r.step[k];
+    }
+    c->f(c->ctx, &r);
+    begin += r.n;
+    column = 0;
+    next(l, last, idx, &start);
+  }
+}
+
+void xai__loop_each(xai__engine *e, const xai__loop *l, xai__run_fn f, void *ctx) {
+  xai__loop m = merged(l);
+  split(e, product(&m, m.rank), GRAIN, each_range, &(each_ctx){&m, f, ctx});
+}
+
+typedef struct {
+  xai__loop kept, folded; /* of equal streams; the run's axis is in neither */
+  int64_t run, step[XAI__STREAMS];
+  int64_t chunks, groups; /* runs of a kept axis are cut into chunks of accumulators */
+  bool run_kept;
+  const xai__fold *fold;
+  void *ctx;
+} fold_ctx;
+
+static void fold_one(const fold_ctx *c, const xai__run *start, int64_t column, int64_t n) {
+  xai__acc acc[CHUNK];
+  int64_t accs = c->run_kept ? n : 1;
+  for (int64_t i = 0; i < accs; i++) acc[i] = c->fold->start;
+  int64_t idx[XAI__LOOP_RANK] = {0};
+  xai__run at = *start;
+  for (int k = 0; k < c->kept.streams; k++) at.at[k] += column * c->step[k];
+  int64_t out = at.at[0];
+  if (n > 0) {
+    for (int64_t g = 0; g < c->groups; g++) {
+      xai__run r = at;
+      r.n = n;
+      memcpy(r.step, c->step, sizeof r.step);
+      c->fold->take(c->ctx, acc, c->run_kept ? 1 : 0, &r);
+      next(&c->folded, c->folded.rank, idx, &at);
+    }
+  }
+  c->fold->give(c->ctx, acc, accs, out, c->run_kept ? c->step[0] : 0);
+}
+
+static void fold_range(void *ctx, int64_t begin, int64_t end) {
+  const fold_ctx *c = ctx;
+  int64_t idx[XAI__LOOP_RANK] = {0}, column = begin % c->chunks * CHUNK;
+  xai__run start = {0};
+  seek(&c->kept, c->kept.rank, begin / c->chunks, idx, &start);
+  for (int64_t t = begin; t < end; t++) {
+    int64_t left = c->run - column;
+    fold_one(c, &start, column, c->run_kept && left > CHUNK ? CHUNK : left);
+    column += CHUNK;
+    if (!c->run_kept || column >= c->run) {
+      column = 0;
+      next(&c->kept, c->kept.rank, idx, &start);
+    }
+  }
+}
+
+void xai__loop_fold(xai__engine *e, const xai__loop *l, const xai__fold *fold, void *ctx) {
+  xai__loop m = merged(l);
+  int last = m.rank - 1;
+  fold_ctx c = {.kept = {.streams = m.streams}, .folded = {.streams = m.streams}, .run = m.d[last],
+                .run_kept = m.stride[0][last] != 0, .chunks = 1, .fold = fold, .ctx = ctx};
+  for (int k = 0; k < m.streams; k++) c.step[k] = m.stride[k][last];
+  for (int i = 0; i < last; i++) {
+    xai__loop *side = m.stride[0][i] ? &c.kept : &c.folded;
+    move_axis(&m, i, side, side->rank++);
+  }
+  if (c.run_kept) c.chunks = (c.run + CHUNK - 1) / CHUNK;
+  c.groups = product(&c.folded, c.folded.rank);
+  int64_t tasks = product(&c.kept, c.kept.rank) * c.chunks;
+  int64_t work = c.groups * (c.run_kept && c.run > CHUNK ? CHUNK : c.run);
+  split(e, tasks, work > GRAIN ? 1 : GRAIN / (work + 1) + 1, fold_range, &c);
+}
+
+typedef struct {
+  char *to;
+  const char *from;
+  float scale;
+} copy_ctx;
+
+#define COPY(name, T, assign)                                                                      \
+  static void name(void *ctx, const xai__run *r) {                                                 \
+    const copy_ctx *c = ctx;                                                                       \
+    T *to = (T *)(void *)c->to + r->at[0];                                                         \
+    const T *from = (const T *)(const void *)c->from + r->at[1];                                   \
+    int64_t a = r->step[0], b = r->step[1];                                                        \
+    if (a == 1 && b == 1) {                                                                        \
+      for (int64_t i = 0; i < r->n; i++) to[i] assign from[i];                                     \
+    } else if (a == 1 && b == 0) {                                                                 \
+      T v = *from;                                                                                 \
+      for (int64_t i = 0; i < r->n; i++) to[i] assign v;                                           \
+    } else {                                                                                       \
+      for (int64_t i = 0; i < r->n; i++) to[i * a] assign from[i * b];                             \
+    }                                                                                              \
+  }
+COPY(copy_f32, float, =)
+COPY(copy_i64, int64_t, =)
+COPY(add_f32, float, +=)
+
+void xai__copy(xai__engine *e, const xai__loop *l, int dtype, void *to, const void *from) {
+  xai__loop_each(e, l, dtype == XAI_F32 ? copy_f32 : copy_i64, &(copy_ctx){to, from, 1});
+}
+
+void xai__add_copy(xai__engine *e, const xai__loop *l, float *to, const float *from) {
+  xai__loop_each(e, l, add_f32, &(copy_ctx){(char *)to, (const char *)from, 1});
+}
+
+static void sum_take(void *ctx, xai__acc *acc, int64_t acc_step, const xai__run *r) {
+  const copy_ctx *c = ctx;
+  const float *x = (const float *)(const void *)c->from + r->at[1];
+  int64_t step = r->step[1];
+  if (acc_step) {
+    for (int64_t i = 0; i < r->n; i++) acc[i].f += (double)x[i * step];
+    return;
+  }
+  double lane[4] = {0};
+  int64_t i = 0;
+  for (; i + 4 <= r->n; i += 4)
+    for (int j = 0; j < 4; j++) lane[j] += (double)x[(i + j) * step];
+  for (; i < r->n; i++) lane[0] += (double)x[i * step];
+  acc->f += (lane[0] + lane[1]) + (lane[2] + lane[3]);
+}
+
+static void sum_give(void *ctx, const xai__acc *acc, int64_t n, int64_t at, int64_t step) {
+  const copy_ctx *c = ctx;
+  float *to = (float *)(void *)c->to + at;
+  for (int64_t i = 0; i < n; i++) to[i * step] += (float)acc[i].f * c->scale;
+}
+
+void xai__add_sums(xai__engine *e, const xai__loop *l, float *to, const float *from, float scale) {
+  static const xai__fold fold = {{0}, sum_take, sum_give};
+  xai__loop_fold(e, l, &fold, &(copy_ctx){(char *)to, (const char *)from, scale});
+}
