@@ -1,0 +1,229 @@
+/* Loading a model and reading its description. */
+#include "model.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "array.h"
+#include "file.h"
+#include "say.h"
+#include "sha256.h"
+
+static int read_ports(const xai_result *about, const char *prefix, struct port **out, size_t *n) {
+  const char *name, *text;
+  const xai_tensor *t;
+  size_t skip = strlen(prefix);
+  for (size_t i = 0; !xai_result_get(about, i, &name, &t, &text); i++) {
+    if (!t || strncmp(name, prefix, skip))
+      continue;
+    struct port *ports = realloc(*out, (*n + 1) * sizeof *ports);
+    if (!ports)
+      return say_no_memory();
+    *out = ports;
+    struct port *p = &ports[(*n)++];
+    memset(p, 0, sizeof *p);
+    p->name = name + skip;
+    const int64_t *shape;
+    if (xai_tensor_shape(t, &shape) == 1 && shape[0] <= MODEL_MAX_RANK)
+      p->rank = (int)shape[0];
+    memcpy(p->shape, xai_tensor_data(t), (size_t)p->rank * sizeof *p->shape);
+  }
+  return EXIT_FINE;
+}
+
+const char *model_text(const struct model *m, const char *key) {
+  const char *name, *text;
+  const xai_tensor *t;
+  for (size_t i = 0; !xai_result_get(m->about, i, &name, &t, &text); i++) {
+    if (text && !strcmp(name, key))
+      return text;
+  }
+  return NULL;
+}
+
+static const char *port_text(const struct model *m, const char *prefix, const char *name) {
+  char key[512];
+  snprintf(key, sizeof key, "%s/%s", prefix, name);
+  return model_text(m, key);
+}
+
+int model_load(const char *path, const struct options *o, const char *method, struct model *m) {
+  xai_options options = options_library(o);
+  xai_error err;
+  memset(m, 0, sizeof *m);
+  m->path = path;
+  if (xai_graph_load(path, &options, &m->graph, &err))
+    return say_error(&err, SAY_LOADING, path);
+  if (xai_graph_describe(m->graph, method, &m->about, &err)) {
+    return say_error(&err, method ? SAY_RUNNING : SAY_LOADING, path);
+  }
+  int code = read_ports(m->about, "input/", &m->inputs, &m->n_inputs);
+  if (!code)
+    code = read_ports(m->about, "output/", &m->outputs, &m->n_outputs);
+  if (code)
+    return code;
+  for (size_t i = 0; i < m->n_inputs; i++) {
+    struct port *p = &m->inputs[i];
+    p->type = port_text(m, "input-type", p->name);
+    p->dtype = array_dtype_find(p->type ? p->type : "");
+  }
+  for (size_t i = 0; i < m->n_outputs; i++) {
+    struct port *p = &m->outputs[i];
+    p->type = port_text(m, "output-type", p->name);
+    p->dtype = array_dtype_find(p->type ? p->type : "");
+    p->logit = port_text(m, "logit", p->name);
+  }
+  return EXIT_FINE;
+}
+
+int model_session(struct model *m, const struct options *o) {
+  xai_options options = options_library(o);
+  xai_error err;
+  if (xai_session_create(m->graph, &options, &m->session, &err)) {
+    return say_error(&err, SAY_LOADING, m->path);
+  }
+  return EXIT_FINE;
+}
+
+void model_free(struct model *m) {
+  xai_session_free(m->session);
+  xai_result_free(m->about);
+  xai_graph_free(m->graph);
+  free(m->inputs);
+  free(m->outputs);
+  free(m->labels);
+  free(m->label_text);
+  memset(m, 0, sizeof *m);
+}
+
+static const struct port *find(const struct port *ports, size_t n, const char *name) {
+  for (size_t i = 0; i < n; i++) {
+    if (!strcmp(ports[i].name, name))
+      return &ports[i];
+  }
+  return NULL;
+}
+
+const struct port *model_input(const struct model *m, const char *name) {
+  return find(m->inputs, m->n_inputs, name);
+}
+
+const struct port *model_output(const struct model *m, const char *name) {
+  return find(m->outputs, m->n_outputs, name);
+}
+
+static int split_node(const char *text, struct node *n) {
+  char **fields[] = {&n->op, &n->name, &n->outputs, &n->shape, &n->crossing, &n->rule, &n->origin};
+  n->fields = malloc(strlen(text) + 2);
+  if (!n->fields)
+    return -1;
+  char *p = strcpy(n->fields, text), *end = p + strlen(p);
+  end[1] = 0;
+  for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++) {
+    *fields[i] = p;
+    char *tab = strchr(p, '\t');
+    if (tab)
+      *tab = 0;
+    p = tab ? tab + 1 : end;
+  }
+  return 0;
+}
+
+struct node *model_nodes(const struct model *m, size_t *n) {
+  const char *name, *text;
+  const xai_tensor *t;
+  size_t count = 0;
+  for (size_t i = 0; !xai_result_get(m->about, i, &name, &t, &text); i++) {
+    count += text && !strncmp(name, "node/", 5);
+  }
+  struct node *nodes = calloc(count + 1, sizeof *nodes);
+  *n = 0;
+  for (size_t i = 0; nodes && !xai_result_get(m->about, i, &name, &t, &text); i++) {
+    if (!text || strncmp(name, "node/", 5))
+      continue;
+    if (split_node(text, &nodes[*n])) {
+      model_nodes_free(nodes, *n);
+      return NULL;
+    }
+    ++*n;
+  }
+  return nodes;
+}
+
+void model_nodes_free(struct node *nodes, size_t n) {
+  for (size_t i = 0; nodes && i < n; i++)
+    free(nodes[i].fields);
+  free(nodes);
+}
+
+bool model_has_tensor(const struct model *m, const char *name) {
+  size_t n, length = strlen(name);
+  bool found = model_input(m, name) || model_output(m, name);
+  struct node *nodes = found ? NULL : model_nodes(m, &n);
+  for (size_t i = 0; nodes && i < n && !found; i++) {
+    for (const char *p = nodes[i].outputs; (p = strstr(p, name)) && !found; p++) {
+      found = (p == nodes[i].outputs || p[-1] == ',') && (!p[length] || p[length] == ',');
+    }
+  }
+  if (nodes)
+    model_nodes_free(nodes, n);
+  return found;
+}
+
+int model_digest(struct model *m) {
+  char err[256];
+  if (m->sha256[0])
+    return EXIT_FINE;
+  return sha256_file(m->path, m->sha256, err) ? say(EXIT_MODEL, "%s", err) : EXIT_FINE;
+}
+
+int model_read_labels(struct model *m, const char *path) {
+  if (path) {
+    char err[256];
+    size_t size;
+    unsigned char *bytes;
+    if (file_read(path, 0, &bytes, &size, err))
+      return say(EXIT_INPUT, "%s", err);
+    char *text = realloc(bytes, size + 1);
+    if (!text)
+      free(bytes);
+    else
+      text[size] = 0;
+    m->label_text = text;
+    if (text && strlen(text) != size)
+      return say(EXIT_INPUT, "%s: labels are text", path);
+  } else {
+    const char *text = model_text(m, "metadata/xai.labels");
+    if (!text)
+      return EXIT_FINE;
+    m->label_text = strdup(text);
+  }
+  if (!m->label_text)
+    return say_no_memory();
+  size_t lines = 1;
+  for (const char *p = m->label_text; *p; p++)
+    lines += *p == '\n';
+  m->labels = malloc(lines * sizeof *m->labels);
+  if (!m->labels)
+    return say_no_memory();
+  for (char *p = m->label_text; *p;) {
+    size_t n = strcspn(p, "\n");
+    char *next = p + n + (p[n] == '\n');
+    p[n] = 0;
+    if (n && p[n - 1] == '\r')
+      p[n - 1] = 0;
+    m->labels[m->n_labels++] = p;
+    p = next;
+  }
+  return m->n_labels || !path ? EXIT_FINE : say(EXIT_INPUT, "%s: holds no label", path);
+}
+
+const char *model_label(const struct model *m, const struct port *output, int64_t index) {
+  int64_t inner = 1;
+  for (int i = 2; output && i < output->rank; i++) {
+    if (output->shape[i] > 0)
+      inner *= output->shape[i];
+  }
+  if (!output || index < 0 || (uint64_t)(index / inner) >= m->n_labels)
+    return NULL;
+  return m->labels[index / inner];
+}

@@ -1,0 +1,60 @@
+/* A loaded model with what the tool wants to know of it. */
+#ifndef XAI_TOOL_MODEL_H
+#define XAI_TOOL_MODEL_H
+#include <stdbool.h>
+#include "options.h"
+
+enum { MODEL_MAX_RANK = 8 };
+
+/* An input or output of the graph. */
+struct port {
+  const char *name;  /* borrowed from `about` */
+  const char *logit; /* of an output: the tensor that explains it by default */
+  const char *type;  /* "float32" */
+  int dtype, rank;
+  int64_t shape[MODEL_MAX_RANK]; /* -1: symbolic */
+};
+
+/* One node, in execution order; texts are ours. */
+struct node {
+  char *op, *name, *outputs, *shape, *crossing;
+  char *rule, *origin; /* with a method; else "" */
+  char *fields;        /* what they all point into */
+};
+
+struct model {
+  const char *path;
+  xai_graph *graph;
+  xai_session *session; /* NULL until model_session */
+  xai_result *about;    /* xai_graph_describe */
+  struct port *inputs, *outputs;
+  size_t n_inputs, n_outputs;
+  char sha256[65];
+  char **labels; /* class names */
+  size_t n_labels;
+  char *label_text;
+};
+
+/* method: NULL, or the one that node.rule is asked for. */
+int model_load(const char *path, const struct options *o, const char *method, struct model *m);
+int model_session(struct model *m, const struct options *o);
+void model_free(struct model *m);
+
+/* A text entry of the description, NULL if there is none. */
+const char *model_text(const struct model *m, const char *key);
+const struct port *model_input(const struct model *m, const char *name);
+const struct port *model_output(const struct model *m, const char *name);
+/* The nodes, *n of them; NULL without memory. Freed with model_nodes_free. */
+struct node *model_nodes(const struct model *m, size_t *n);
+void model_nodes_free(struct node *nodes, size_t n);
+/* Whether some node's output or a graph input has this name. */
+bool model_has_tensor(const struct model *m, const char *name);
+/* The file's SHA-256, computed when first asked for. */
+int model_digest(struct model *m);
+
+/* Class names: of `path`, or of the model's metadata when path is NULL. */
+int model_read_labels(struct model *m, const char *path);
+/* The class name of the flat index in one item of an output, whose class axis is 1; NULL if none.
+ */
+const char *model_label(const struct model *m, const struct port *output, int64_t index);
+#endif
