@@ -67,6 +67,8 @@ int xai__graph_find(const xai_graph *g, const char *name); /* value, or -1 */
 int xai__node_infer(xai__call *c, int64_t max_tensor);
 /* Writes out[].data, which are there. */
 int xai__node_forward(xai__call *c);
+/* The operator's vjp: gin += J' gout; nothing where it has none. */
+int xai__node_vjp(xai__call *c, const xai__view *gout, const xai__view *gin);
 
 /* ---- the relevance view ---- */
 
@@ -77,7 +79,8 @@ typedef struct xai__step {
   xai__node node;
   int origin; /* node of the graph */
   xai__crossing cross;
-  int operand; /* PASS: the operand that takes all */
+  int operand;               /* PASS: the operand that takes all */
+  const unsigned char *gate; /* GATE, OWN: per operand, the xai__gate it comes straight from */
   const int *before, *after;
   int n_before, n_after;
   int linear;  /* LINEAR: index among the linear layers in node order, else -1 */
@@ -91,9 +94,10 @@ typedef struct xai__steps {
 
 /* The plain sweep: a step a node, nothing folded (gradients). Or, with `fold`, the canonical form
  * for relevance (METHODS section 3); values with pinned[v] set keep their own nodes. pinned may be
- * NULL. */
-int xai__graph_steps(const xai_graph *g, bool fold, const bool *pinned, xai__arena *a,
-                     xai__steps *out, xai_error *err);
+ * NULL; `values` are the planned shapes and known data, or NULL (then nothing that depends on shapes
+ * is folded). */
+int xai__graph_steps(const xai_graph *g, bool fold, const bool *pinned, const xai__view *values,
+                     xai__arena *a, xai__steps *out, xai_error *err);
 
 /* The tensor before a trailing Softmax, LogSoftmax or Sigmoid of `value` (looked for behind Identity,
  * Reshape, Flatten, Squeeze, Cast); `value` itself if there is none. *tail_node: that node or -1. */

@@ -44,3 +44,14 @@ int xai__node_forward(xai__call *c) {
   int status = op->forward(c);
   return status ? fail_here(c, status) : XAI_OK;
 }
+
+int xai__node_vjp(xai__call *c, const xai__view *gout, const xai__view *gin) {
+  const xai__op *op = c->node->op;
+  if (op->alias) {
+    if (gin[0].data && gout[0].data)
+      xai__add_scaled(c->engine, xai__f(&gin[0]), xai__f(&gout[0]), xai__count(&gout[0].shape), 1);
+    return XAI_OK;
+  }
+  int status = op->vjp ? op->vjp(c, gout, gin) : XAI_OK;
+  return status ? fail_here(c, status) : XAI_OK;
+}

@@ -67,6 +67,9 @@ typedef enum {
   XAI__CROSS_REFUSED /* no relevance is defined (a convolution whose weights are activations) */
 } xai__crossing;
 
+/* What a factor of a product may be. Tanh is one only where the other factor is none. */
+enum xai__gate { XAI__NO_GATE, XAI__GATE_TANH, XAI__GATE_SIGMOID, XAI__GATE_SOFTMAX };
+
 /* One node's operands. An absent optional operand has rank -1; unknown (infer) or unwanted
  * (gin, gout) data are NULL. */
 typedef struct xai__call {
@@ -103,7 +106,8 @@ struct xai__op {
   size_t attr_size;
   bool shape_only;    /* output depends on the operands' shapes alone (Shape, Size) */
   /* Output 0 is operand 0, element for element, in another shape (Reshape, Flatten): the executor
-   * shares the memory or copies, forward and vjp stay NULL. */
+   * shares the memory or copies, and adds gradients; vjp stays NULL, and so does forward unless
+   * there are further outputs, which it fills (Dropout's mask). */
   bool alias;
   /* After the fields are filled: checks and derived values. NULL: nothing to check. */
   int (*check)(const xai__node *node, void *attr, xai_error *err);
@@ -128,7 +132,7 @@ struct xai__op {
                    const xai__view *gin);
   bool relu;    /* guided-backprop and deconvnet edit its backward pass: Relu, Clip with min 0 */
   bool (*relu_at)(const xai__call *c); /* of a `relu`: is this node one? NULL: always (Clip: min 0) */
-  bool gate;    /* its result is a gate: Sigmoid, HardSigmoid, Tanh, Softmax */
+  int gate;     /* its result is a gate: one of xai__gate */
 };
 
 const xai__op *xai__op_find(const char *domain, const char *type); /* NULL if there is none */
