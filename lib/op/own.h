@@ -1,0 +1,19 @@
+/* Pieces of the operators' own relevance functions. */
+#ifndef XAI_OP_OWN_H
+#define XAI_OP_OWN_H
+#include "op/op.h"
+
+/* stab(z, e) = z + e sgn(z), sgn(0) = +1 */
+static inline float xai__stab(float z, float e) { return z + (z >= 0 ? e : -e); }
+/* r / d, and 0 where d is 0: METHODS' 0/0. */
+static inline float xai__ratio(float r, float d) { return d != 0 ? r / d : 0; }
+
+/* s = R / stab(scale z, e) for n elements, in parallel. What scale z s does not hand on goes to the
+ * ledger (NULL: not wanted) as stabiliser, or as empty where the denominator is 0. */
+void xai__own_divide(xai__engine *e, const float *R, const float *z, float scale, int64_t n,
+                     float stabilizer, float *s, double *ledger);
+/* ledger[column] += sum R - sum taken, unless the ledger is NULL. taken may be NULL. */
+void xai__own_lose(xai__engine *e, const float *R, int64_t n, const float *taken, int64_t n_taken,
+                   double *ledger, xai__column column);
+
+#endif
