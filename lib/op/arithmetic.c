@@ -223,7 +223,7 @@ static int sum_forward(xai__call *c) {
 }
 
 static int mean_infer(xai__call *c) {
-  XAI__TRY(xai__need(c, 0, XAI_F32));
+  XAI__TRY(xai__need_float(c, 0));
   return infer(c);
 }
 

@@ -5,11 +5,10 @@ static const char *storage_name(int dtype) {
   return dtype == XAI_F32 ? "floating point" : "integer";
 }
 
-int xai__need(const xai__call *c, int i, int dtype) {
+int xai__need_int(const xai__call *c, int i) {
   if (!xai__has(c, i)) return XAI__MALFORMED(c, "%s: operand %d is missing", c->node->op->type, i);
-  if (c->in[i].dtype == dtype) return XAI_OK;
-  return XAI__MALFORMED(c, "%s: operand %d is %s, must be %s", c->node->op->type, i,
-                        storage_name(c->in[i].dtype), storage_name(dtype));
+  if (c->in[i].dtype == XAI_I64) return XAI_OK;
+  return XAI__MALFORMED(c, "%s: operand %d must hold integers", c->node->op->type, i);
 }
 
 int xai__need_same(const xai__call *c, int from) {

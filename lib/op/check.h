@@ -6,8 +6,8 @@
 /* XAI_E_MODEL at this node: XAI__MALFORMED(c, "has %d operands", n). */
 #define XAI__MALFORMED(c, ...) xai__fail((c)->err, XAI_E_MODEL, (c)->node->name, __VA_ARGS__)
 
-/* Operand i is there and has this storage type. */
-int xai__need(const xai__call *c, int i, int dtype);
+/* Operand i is there and holds integers (or booleans). */
+int xai__need_int(const xai__call *c, int i);
 /* Operands from..n_in-1, all there, share one storage type. */
 int xai__need_same(const xai__call *c, int from);
 /* Operand i is a list of integers, or absent with *n = 0 and *v = NULL. */

@@ -3,7 +3,7 @@
 #include "op/loop.h"
 #include <string.h>
 
-enum { GRAIN = 16384, CHUNK = 256 };
+enum { CHUNK = 256 }; /* accumulators of a task */
 
 xai__loop xai__loop_over(const xai__shape *box) {
   xai__loop l = {.rank = box->rank};
@@ -124,7 +124,7 @@ static void each_range(void *ctx, int64_t begin, int64_t end) {
 
 void xai__loop_each(xai__engine *e, const xai__loop *l, xai__run_fn f, void *ctx) {
   xai__loop m = merged(l);
-  split(e, product(&m, m.rank), GRAIN, each_range, &(each_ctx){&m, f, ctx});
+  split(e, product(&m, m.rank), XAI__GRAIN, each_range, &(each_ctx){&m, f, ctx});
 }
 
 typedef struct {
@@ -186,7 +186,7 @@ void xai__loop_fold(xai__engine *e, const xai__loop *l, const xai__fold *fold, v
   c.groups = product(&c.folded, c.folded.rank);
   int64_t tasks = product(&c.kept, c.kept.rank) * c.chunks;
   int64_t work = c.groups * (c.run_kept && c.run > CHUNK ? CHUNK : c.run);
-  split(e, tasks, work > GRAIN ? 1 : GRAIN / (work + 1) + 1, fold_range, &c);
+  split(e, tasks, xai__grain(work), fold_range, &c);
 }
 
 typedef struct {

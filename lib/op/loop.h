@@ -6,7 +6,7 @@
  * threads. */
 #ifndef XAI_OP_LOOP_H
 #define XAI_OP_LOOP_H
-#include "engine/engine.h"
+#include "op/op.h"
 
 #define XAI__LOOP_RANK (2 * XAI__MAX_RANK)
 #define XAI__STREAMS 5
