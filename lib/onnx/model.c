@@ -1,0 +1,243 @@
+/* ModelProto and GraphProto. */
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "onnx/message.h"
+
+/* Field numbers, of a GraphProto and of a ModelProto. */
+enum { NODE = 1, INITIALIZER = 5, INPUT = 11, OUTPUT = 12, SPARSE_INITIALIZER = 15 };
+enum { GRAPH = 7, OPSET_IMPORT = 8, METADATA = 14, FUNCTION = 25 };
+
+/* Calls `read` for every occurrence of a field; what it put into the arena is then gone. */
+typedef int (*reader)(xai__onnx_model *m, xai__wire message, xai__arena *a, xai_error *err);
+
+static int each(xai__onnx_model *m, xai__wire w, uint32_t field, const char *name, reader read,
+                xai_error *err) {
+  xai__wire message;
+  int more;
+  while ((more = xai__wire_find(&w, field, name, &message, err)) > 0) {
+    xai__arena scratch = {m->graph->memory, NULL};
+    int status = read(m, message, &scratch, err);
+    xai__arena_free(&scratch);
+    if (status) return status;
+  }
+  return more;
+}
+
+/* ---- of the graph ---- */
+
+static int need_name(const char *name, const char *what, xai_error *err) {
+  return name[0] ? XAI_OK : xai__fail(err, XAI_E_MODEL, NULL, "%s has no name", what);
+}
+
+static int read_initializer(xai__onnx_model *m, xai__wire message, xai__arena *a,
+                            xai_error *err) {
+  xai__onnx_data d;
+  xai__view v;
+  XAI__TRY(xai__onnx_data_read(message, a, &d, err));
+  XAI__TRY(need_name(d.name, "an initializer", err));
+  v = (xai__view){d.dtype, d.shape, (void *)(uintptr_t)d.raw};
+  bool as_stored = d.dtype == XAI_F32 || d.dtype == XAI_I64;
+  bool aligned = (uintptr_t)d.raw % xai__dtype_size(d.dtype) == 0;
+  if (m->copy || !d.raw || !as_stored || !aligned)
+    XAI__TRY(xai__onnx_data_view(&d, &m->graph->arena, &v, err));
+  return xai__graph_add_constant(m->graph, d.name, d.dtype, &v, false, err);
+}
+
+static int refuse_sparse(xai__onnx_model *m, xai__wire message, xai__arena *a, xai_error *err) {
+  (void)m, (void)message, (void)a;
+  return xai__fail(err, XAI_E_UNSUPPORTED, NULL, "the model has sparse initializers");
+}
+
+/* A dimension without a number is symbolic; some writers say -1 instead. */
+static int read_shape(xai__wire shape, const char *name, xai__arena *a, xai__shape *out,
+                      xai_error *err) {
+  static const xai__wire_rule rules[] = {{1, XAI__WIRE_INT, 0, NULL}, {0, 0, 0, NULL}};
+  xai__wire message;
+  int more;
+  out->rank = 0;
+  while ((more = xai__wire_find(&shape, 1, "Dimension", &message, err)) > 0) {
+    int64_t d = -1;
+    XAI__TRY(xai__wire_read(message, rules, a, &d, err));
+    if (d < -1)
+      return xai__fail(err, XAI_E_MODEL, name, "tensor '%s': dimension %d is %lld", name,
+                       out->rank, (long long)d);
+    if (out->rank == XAI__MAX_RANK)
+      return xai__fail(err, XAI_E_UNSUPPORTED, name, "tensor '%s' has a rank of more than %d",
+                       name, XAI__MAX_RANK);
+    out->d[out->rank++] = d;
+  }
+  return more;
+}
+
+typedef struct port {
+  const char *name;
+  int dtype; /* 0: not said */
+  xai__shape shape;
+} port;
+
+static int read_port(xai__wire info, xai__arena *a, port *out, xai_error *err) {
+  struct value_info {
+    const char *name;
+    xai__wire type;
+  } v = {.name = ""};
+  static const xai__wire_rule info_rules[] = {
+      {1, XAI__WIRE_TEXT, offsetof(struct value_info, name), NULL},
+      {2, XAI__WIRE_MESSAGE, offsetof(struct value_info, type), "TypeProto"},
+      {0, 0, 0, NULL}};
+  struct tensor_type {
+    int64_t element;
+    xai__wire shape;
+  } t = {0};
+  static const xai__wire_rule tensor_rules[] = {
+      {1, XAI__WIRE_INT, offsetof(struct tensor_type, element), NULL},
+      {2, XAI__WIRE_MESSAGE, offsetof(struct tensor_type, shape), "TensorShapeProto"},
+      {0, 0, 0, NULL}};
+  xai__wire tensor = {0};
+  static const xai__wire_rule type_rules[] = {{1, XAI__WIRE_MESSAGE, 0, "TypeProto.Tensor"},
+                                              {0, 0, 0, NULL}};
+  XAI__TRY(xai__wire_read(info, info_rules, a, &v, err));
+  XAI__TRY(need_name(v.name, "an input or output", err));
+  if (v.type.p) XAI__TRY(xai__wire_read(v.type, type_rules, a, &tensor, err));
+  if (v.type.p != v.type.end && !tensor.p)
+    return xai__fail(err, XAI_E_UNSUPPORTED, v.name,
+                     "'%s' is no dense tensor, which is not supported", v.name);
+  if (tensor.p) XAI__TRY(xai__wire_read(tensor, tensor_rules, a, &t, err));
+  if (t.element) XAI__TRY(xai__onnx_check_dtype(t.element, v.name, err));
+  *out = (port){.name = v.name, .dtype = (int)t.element, .shape.rank = -1};
+  return t.shape.p ? read_shape(t.shape, v.name, a, &out->shape, err) : XAI_OK;
+}
+
+static int read_input(xai__onnx_model *m, xai__wire info, xai__arena *a, xai_error *err) {
+  port p;
+  XAI__TRY(read_port(info, a, &p, err));
+  if (!p.dtype)
+    return xai__fail(err, XAI_E_MODEL, p.name, "input '%s' has no element type", p.name);
+  return xai__graph_add_input(m->graph, p.name, p.dtype, &p.shape, err);
+}
+
+static int read_output(xai__onnx_model *m, xai__wire info, xai__arena *a, xai_error *err) {
+  port p;
+  XAI__TRY(read_port(info, a, &p, err));
+  return xai__graph_add_output(m->graph, p.name, p.dtype, &p.shape, err);
+}
+
+static int read_graph(xai__onnx_model *m, xai__wire graph, xai__arena *a, xai_error *err) {
+  (void)a;
+  m->has_graph = true;
+  XAI__TRY(each(m, graph, SPARSE_INITIALIZER, "SparseTensorProto", refuse_sparse, err));
+  XAI__TRY(each(m, graph, INPUT, "ValueInfoProto", read_input, err));
+  XAI__TRY(each(m, graph, INITIALIZER, "TensorProto", read_initializer, err));
+  XAI__TRY(each(m, graph, NODE, "NodeProto", xai__onnx_node, err));
+  return each(m, graph, OUTPUT, "ValueInfoProto", read_output, err);
+}
+
+/* ---- of the model ---- */
+
+const char *xai__onnx_domain(const char *domain) {
+  return strcmp(domain, "ai.onnx") ? domain : "";
+}
+
+int xai__onnx_opset_of(const xai__onnx_model *m, const char *domain) {
+  for (int i = m->n_opsets - 1; i >= 0; i--)
+    if (!strcmp(m->opsets[i].domain, domain)) return m->opsets[i].version;
+  return 1;
+}
+
+static int read_opset(xai__onnx_model *m, xai__wire message, xai__arena *a, xai_error *err) {
+  struct opset_import {
+    const char *domain;
+    int64_t version;
+  } p = {.domain = ""};
+  static const xai__wire_rule rules[] = {
+      {1, XAI__WIRE_TEXT, offsetof(struct opset_import, domain), NULL},
+      {2, XAI__WIRE_INT, offsetof(struct opset_import, version), NULL},
+      {0, 0, 0, NULL}};
+  char version[24];
+  XAI__TRY(xai__wire_read(message, rules, a, &p, err));
+  if (p.version < 1 || p.version > INT_MAX)
+    return xai__fail(err, XAI_E_MODEL, NULL, "opset import of domain '%s' has version %lld",
+                     p.domain, (long long)p.version);
+  if (m->n_opsets == XAI__ONNX_OPSETS)
+    return xai__fail(err, XAI_E_LIMIT, NULL, "more than %d opset imports", XAI__ONNX_OPSETS);
+  snprintf(version, sizeof version, "%lld", (long long)p.version);
+  XAI__TRY(xai__graph_add_text(m->graph, true, p.domain[0] ? p.domain : "ai.onnx", version, err));
+  const char *kept = m->graph->opsets[m->graph->n_opsets - 1].key;
+  m->opsets[m->n_opsets++] = (xai__onnx_opset){xai__onnx_domain(kept), (int)p.version};
+  return XAI_OK;
+}
+
+static int read_metadata(xai__onnx_model *m, xai__wire message, xai__arena *a, xai_error *err) {
+  struct entry {
+    const char *key, *value;
+  } p = {"", ""};
+  static const xai__wire_rule rules[] = {{1, XAI__WIRE_TEXT, offsetof(struct entry, key), NULL},
+                                         {2, XAI__WIRE_TEXT, offsetof(struct entry, value), NULL},
+                                         {0, 0, 0, NULL}};
+  XAI__TRY(xai__wire_read(message, rules, a, &p, err));
+  return xai__graph_add_text(m->graph, false, p.key, p.value, err);
+}
+
+/* ---- functions ---- */
+
+typedef struct function_proto {
+  const char *name, *domain;
+} function_proto;
+
+static int read_function(xai__wire message, xai__arena *a, function_proto *p, xai_error *err) {
+  static const xai__wire_rule rules[] = {
+      {1, XAI__WIRE_TEXT, offsetof(function_proto, name), NULL},
+      {10, XAI__WIRE_TEXT, offsetof(function_proto, domain), NULL},
+      {0, 0, 0, NULL}};
+  *p = (function_proto){"", ""};
+  XAI__TRY(xai__wire_read(message, rules, a, p, err));
+  p->domain = xai__onnx_domain(p->domain);
+  return XAI_OK;
+}
+
+static int function_failure(const char *domain, const char *name, xai_error *err) {
+  return xai__fail(err, XAI_E_UNSUPPORTED, NULL,
+                   "operator '%s' (domain '%s') is a function of the model, which is not supported",
+                   name, domain[0] ? domain : "ai.onnx");
+}
+
+/* A function would go before our operator of that name. */
+static int check_function(xai__onnx_model *m, xai__wire message, xai__arena *a, xai_error *err) {
+  function_proto p;
+  (void)m;
+  XAI__TRY(read_function(message, a, &p, err));
+  return xai__op_find(p.domain, p.name) ? function_failure(p.domain, p.name, err) : XAI_OK;
+}
+
+int xai__onnx_refuse_function(const xai__onnx_model *m, const char *domain, const char *type,
+                              xai__arena *a, xai_error *err) {
+  xai__wire w = m->message, message;
+  int more;
+  while ((more = xai__wire_find(&w, FUNCTION, "FunctionProto", &message, err)) > 0) {
+    function_proto p;
+    XAI__TRY(read_function(message, a, &p, err));
+    if (!strcmp(p.name, type) && !strcmp(p.domain, domain))
+      return function_failure(domain, type, err);
+  }
+  return more;
+}
+
+/* ---- all of it ---- */
+
+static int read_producer(xai__onnx_model *m, xai_error *err) {
+  static const xai__wire_rule rules[] = {{2, XAI__WIRE_TEXT, 0, NULL}, {0, 0, 0, NULL}};
+  return xai__wire_read(m->message, rules, &m->graph->arena, &m->graph->producer, err);
+}
+
+int xai__onnx_read(xai_graph *g, const unsigned char *data, size_t n, bool copy, xai_error *err) {
+  xai__onnx_model m = {.graph = g, .copy = copy, .message = {data, data, data + n, "ModelProto"}};
+  if (!n) return xai__fail(err, XAI_E_MODEL, NULL, "not an ONNX model: it is empty");
+  XAI__TRY(read_producer(&m, err));
+  XAI__TRY(each(&m, m.message, OPSET_IMPORT, "OperatorSetIdProto", read_opset, err));
+  XAI__TRY(each(&m, m.message, METADATA, "StringStringEntryProto", read_metadata, err));
+  XAI__TRY(each(&m, m.message, FUNCTION, "FunctionProto", check_function, err));
+  XAI__TRY(each(&m, m.message, GRAPH, "GraphProto", read_graph, err));
+  if (!m.has_graph) return xai__fail(err, XAI_E_MODEL, NULL, "not an ONNX model: it has no graph");
+  return xai__graph_finish(g, err);
+}
