@@ -112,8 +112,9 @@ static int add_node(xai__onnx_model *m, xai__wire node, xai__arena *a, node_prot
     XAI__TRY(read_attributes(node, a, &attrs, &n_attrs, err));
   else
     XAI__TRY(xai__onnx_refuse_function(m, p->domain, p->type, a, err));
-  return xai__graph_add_node(m->graph, p->domain, p->type, xai__onnx_opset_of(m, p->domain), p->name,
-                             p->in.v, p->in.n, p->out.v, p->out.n, attrs, n_attrs, err);
+  int opset = xai__onnx_opset_of(m, p->domain);
+  return xai__graph_add_node(m->graph, p->domain, p->type, opset, p->name, p->in.v, p->in.n,
+                             p->out.v, p->out.n, attrs, n_attrs, err);
 }
 
 int xai__onnx_node(xai__onnx_model *m, xai__wire node, xai__arena *a, xai_error *err) {
