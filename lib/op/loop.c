@@ -248,3 +248,33 @@ void xai__add_sums(xai__engine *e, const xai__loop *l, float *to, const float *f
   static const xai__fold fold = {{0}, sum_take, sum_give};
   xai__loop_fold(e, l, &fold, &(copy_ctx){(char *)to, (const char *)from, scale});
 }
+
+static void move_box(xai__engine *e, const xai__view *part, const xai__view *whole,
+                     const int64_t *start, const int64_t *step, bool put, bool add) {
+  int64_t stride[XAI__MAX_RANK], offset = 0;
+  xai__strides(&whole->shape, stride);
+  for (int i = 0; i < whole->shape.rank; i++) {
+    offset += start[i] * stride[i];
+    if (step) stride[i] *= step[i];
+  }
+  xai__loop l = xai__loop_over(&part->shape);
+  if (!put) xai__loop_add(&l, &part->shape);
+  xai__loop_add_strides(&l, stride);
+  if (put) xai__loop_add(&l, &part->shape);
+  char *box = (char *)whole->data + offset * (part->dtype == XAI_F32 ? 4 : 8);
+  char *to = put ? box : part->data, *from = put ? part->data : box;
+  if (add)
+    xai__add_copy(e, &l, (float *)(void *)to, (const float *)(void *)from);
+  else
+    xai__copy(e, &l, part->dtype, to, from);
+}
+
+void xai__box_get(xai__engine *e, const xai__view *part, const xai__view *whole,
+                  const int64_t *start, const int64_t *step, bool add) {
+  move_box(e, part, whole, start, step, false, add);
+}
+
+void xai__box_put(xai__engine *e, const xai__view *part, const xai__view *whole,
+                  const int64_t *start, const int64_t *step, bool add) {
+  move_box(e, part, whole, start, step, true, add);
+}

@@ -54,4 +54,11 @@ void xai__add_copy(xai__engine *e, const xai__loop *l, float *to, const float *f
 /* The same where `to` repeats along some axes (stride 0): sums over them, times `scale`. */
 void xai__add_sums(xai__engine *e, const xai__loop *l, float *to, const float *from, float scale);
 
+/* The box of `part`'s shape within `whole` that begins at start[] and goes by step[] (NULL: 1).
+ * get: part = box, or part += box (float32); put: the other way round. */
+void xai__box_get(xai__engine *e, const xai__view *part, const xai__view *whole,
+                  const int64_t *start, const int64_t *step, bool add);
+void xai__box_put(xai__engine *e, const xai__view *part, const xai__view *whole,
+                  const int64_t *start, const int64_t *step, bool add);
+
 #endif
