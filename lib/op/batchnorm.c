@@ -1,0 +1,127 @@
+/* BatchNormalization (ONNX 7, 9, 14, 15), inference.
+ *
+ *   y = scale (x - mean) / sqrt(var + epsilon) + b, all per channel
+ *
+ * x (N,C,...), scale, b, mean, var (C). For relevance it is a diagonal linear map whose shift is a
+ * bias; where it stands next to a linear layer the graph folds the two. */
+#include "op/op.h"
+#include <math.h>
+
+typedef struct batchnorm_attr {
+  float epsilon, momentum;
+  int64_t training_mode, spatial;
+} batchnorm_attr;
+
+static const xai__field fields[] = {
+    {"epsilon", XAI__FLOAT, offsetof(batchnorm_attr, epsilon), 1e-5, false},
+    {"momentum", XAI__FLOAT, offsetof(batchnorm_attr, momentum), 0.9, false},
+    {"training_mode", XAI__INT, offsetof(batchnorm_attr, training_mode), 0, false},
+    {"spatial", XAI__INT, offsetof(batchnorm_attr, spatial), 1, false},
+    {0}};
+
+static int check(const xai__node *node, void *attr, xai_error *err) {
+  const batchnorm_attr *a = attr;
+  if (a->training_mode || node->n_out > 1)
+    return xai__fail(err, XAI_E_UNSUPPORTED, node->name,
+                     "BatchNormalization in training mode: export the model for inference");
+  if (!a->spatial)
+    return xai__fail(err, XAI_E_UNSUPPORTED, node->name, "BatchNormalization with spatial = 0");
+  return XAI_OK;
+}
+
+static int infer(xai__call *c) {
+  static const char *const what[] = {"x", "scale", "bias", "mean", "variance"};
+  XAI__TRY(xai__need_float(c, 0));
+  XAI__TRY(xai__need_rank(c, 0, 2, XAI__MAX_RANK));
+  for (int i = 1; i < 5; i++) {
+    if (!xai__has(c, i))
+      return xai__fail(c->err, XAI_E_MODEL, c->node->name, "operand %d (%s) is missing", i,
+                       what[i]);
+    XAI__TRY(xai__need_vector(c, i, c->in[0].shape.d[1], what[i]));
+  }
+  c->out[0].dtype = XAI_F32;
+  c->out[0].shape = c->in[0].shape;
+  return XAI_OK;
+}
+
+typedef struct batchnorm_ctx {
+  const float *scale, *bias, *mean, *variance, *x;
+  float epsilon, *y;
+  int64_t channels, plane;
+} batchnorm_ctx;
+
+static batchnorm_ctx context(const xai__call *c, const float *x, float *y) {
+  const xai__shape *s = &c->in[0].shape;
+  return (batchnorm_ctx){.scale = xai__f(&c->in[1]),
+                         .bias = xai__f(&c->in[2]),
+                         .mean = xai__f(&c->in[3]),
+                         .variance = xai__f(&c->in[4]),
+                         .x = x,
+                         .epsilon = ((const batchnorm_attr *)c->node->attr)->epsilon,
+                         .y = y,
+                         .channels = s->d[1],
+                         .plane = xai__span(s, 2, s->rank)};
+}
+
+static float slope(const batchnorm_ctx *b, int64_t channel) {
+  return b->scale[channel] / sqrtf(b->variance[channel] + b->epsilon);
+}
+
+static void forward_planes(void *ctx, int64_t begin, int64_t end) {
+  const batchnorm_ctx *b = ctx;
+  for (int64_t p = begin; p < end; p++) {
+    int64_t k = p % b->channels;
+    float w = slope(b, k), mean = b->mean[k], bias = b->bias[k];
+    const float *x = b->x + p * b->plane;
+    float *y = b->y + p * b->plane;
+    for (int64_t i = 0; i < b->plane; i++) y[i] = (x[i] - mean) * w + bias;
+  }
+}
+
+static void vjp_planes(void *ctx, int64_t begin, int64_t end) {
+  const batchnorm_ctx *b = ctx;
+  for (int64_t p = begin; p < end; p++) {
+    float w = slope(b, p % b->channels);
+    const float *x = b->x + p * b->plane;
+    float *y = b->y + p * b->plane;
+    for (int64_t i = 0; i < b->plane; i++) y[i] += x[i] * w;
+  }
+}
+
+static void planes(xai__call *c, xai__range_fn f, batchnorm_ctx b) {
+  xai__parallel(c->engine, c->in[0].shape.d[0] * b.channels, xai__grain(b.plane), f, &b);
+}
+
+static int forward(xai__call *c) {
+  planes(c, forward_planes, context(c, xai__f(&c->in[0]), xai__f(&c->out[0])));
+  return XAI_OK;
+}
+
+static int vjp(xai__call *c, const xai__view *gout, const xai__view *gin) {
+  if (!gout[0].data) return XAI_OK;
+  XAI__TRY(xai__vjp_only(c, gin, 1));
+  if (gin[0].data) planes(c, vjp_planes, context(c, xai__f(&gout[0]), xai__f(&gin[0])));
+  return XAI_OK;
+}
+
+static xai__crossing crossing(const xai__node *node, const bool *in_static) {
+  for (int i = 1; i < node->n_in; i++)
+    if (!in_static[i]) return XAI__CROSS_REFUSED;
+  return in_static[0] ? XAI__CROSS_NONE : XAI__CROSS_NORM;
+}
+
+const xai__op xai__op_BatchNormalization = {
+    .type = "BatchNormalization",
+    .min_in = 5,
+    .max_in = 5,
+    .min_out = 1,
+    .max_out = 5,
+    .since = 7,
+    .fields = fields,
+    .attr_size = sizeof(batchnorm_attr),
+    .check = check,
+    .infer = infer,
+    .forward = forward,
+    .vjp = vjp,
+    .crossing = crossing,
+};

@@ -1,0 +1,276 @@
+/* MaxPool (ONNX 1, 8, 10, 12), AveragePool (1, 7, 10, 11, 19), GlobalMaxPool, GlobalAveragePool.
+ *
+ *   y[n,c,o] = max or mean over the window's taps t of x[n,c,t]
+ *
+ * x (N,C,in...), y (N,C,out...), one to three spatial axes (global: any number). Taps outside the
+ * image do not exist, but count_include_pad counts those in the padding. The maximum's gradient and
+ * relevance go to the winner, the first tap on ties. */
+#include "op/own.h"
+#include "op/window.h"
+#include <float.h>
+#include <string.h>
+
+typedef struct pool_attr {
+  xai__window_attr window;
+  int64_t ceil_mode, storage_order, count_include_pad;
+} pool_attr;
+
+static const xai__field max_fields[] = {
+    XAI__WINDOW_FIELDS(true),
+    {"ceil_mode", XAI__INT, offsetof(pool_attr, ceil_mode), 0, false},
+    {"storage_order", XAI__INT, offsetof(pool_attr, storage_order), 0, false},
+    {0}};
+static const xai__field average_fields[] = {
+    XAI__WINDOW_FIELDS(true),
+    {"ceil_mode", XAI__INT, offsetof(pool_attr, ceil_mode), 0, false},
+    {"count_include_pad", XAI__INT, offsetof(pool_attr, count_include_pad), 0, false},
+    {0}};
+
+/* ---- geometry ---- */
+
+static const pool_attr *attr_of(const xai__call *c) {
+  static const pool_attr none;
+  return c->node->op->fields ? c->node->attr : &none;
+}
+
+/* Global pooling has no attributes: one window over all positions. */
+static int resolve(const xai__call *c, xai__window *w) {
+  const pool_attr *a = attr_of(c);
+  const xai__shape *x = &c->in[0].shape;
+  if (c->node->op->fields) return xai__window_resolve(c, &a->window, NULL, a->ceil_mode != 0, w);
+  *w = (xai__window){.axes = x->rank - 2};
+  for (int i = 0; i < 3; i++)
+    w->in[i] = w->out[i] = w->kernel[i] = w->stride[i] = w->dilation[i] = 1;
+  w->in[2] = w->kernel[2] = xai__span(x, 2, x->rank);
+  return XAI_OK;
+}
+
+static int infer_windows(xai__call *c) {
+  xai__window w;
+  XAI__TRY(xai__need_float(c, 0));
+  XAI__TRY(resolve(c, &w));
+  for (int i = 0; i < 3; i++)
+    if (w.pad[i] >= xai__window_extent(&w, i) || w.pad_end[i] >= xai__window_extent(&w, i))
+      return xai__fail(c->err, XAI_E_MODEL, c->node->name,
+                       "padding of %lld and %lld is not smaller than the window of %lld",
+                       (long long)w.pad[i], (long long)w.pad_end[i],
+                       (long long)xai__window_extent(&w, i));
+  for (int k = 0; k < c->n_out; k++) {
+    c->out[k].dtype = k == 0 ? XAI_F32 : XAI_I64;
+    xai__window_shape(&w, c->in[0].shape.d[0], c->in[0].shape.d[1], &c->out[k].shape);
+  }
+  return XAI_OK;
+}
+
+static int infer_global(xai__call *c) {
+  int64_t n;
+  XAI__TRY(xai__need_float(c, 0));
+  XAI__TRY(xai__need_rank(c, 0, 2, XAI__MAX_RANK));
+  xai__shape *s = &c->out[0].shape;
+  if (!xai__shape_checked_count(&c->in[0].shape, &n) || n < 1)
+    return xai__fail(c->err, XAI_E_MODEL, c->node->name, "pooling of %s",
+                     xai__shape_text(&c->in[0].shape).text);
+  *s = c->in[0].shape;
+  for (int i = 2; i < s->rank; i++) s->d[i] = 1;
+  c->out[0].dtype = XAI_F32;
+  return XAI_OK;
+}
+
+static int index_dtype(const xai__node *node, const int *in_dtype, int k) {
+  (void)node;
+  return k == 0 ? in_dtype[0] : XAI_I64;
+}
+
+/* One axis of one window: n taps inside the image from `first` on; `counted` inside the padding. */
+typedef struct taps {
+  int64_t first, n, counted;
+} taps;
+
+static taps taps_at(const xai__window *w, int i, int64_t o) {
+  int64_t d = w->dilation[i], start = o * w->stride[i] - w->pad[i], padded = w->in[i] + w->pad_end[i];
+  int64_t last = start + (w->kernel[i] - 1) * d, skip = start < 0 ? (d - 1 - start) / d : 0;
+  int64_t n = last < w->in[i] ? w->kernel[i] : start < w->in[i] ? (w->in[i] - 1 - start) / d + 1 : 0;
+  int64_t counted = last < padded ? w->kernel[i] : (padded - 1 - start) / d + 1;
+  return (taps){start + skip * d, n > skip ? n - skip : 0, counted};
+}
+
+/* ---- a visit to every window, planes in parallel ---- */
+
+typedef struct visit visit;
+struct visit {
+  const xai__window *w;
+  void (*window)(const visit *v, int64_t plane, int64_t o, const taps *t);
+  int64_t in_plane, out_plane;
+  const float *x; /* of the input's shape */
+  const float *s; /* of the output's shape */
+  float *y;       /* written: of the shape that `window` says */
+  int64_t *index;
+  bool average, include_pad, column_major;
+};
+
+#define EACH_TAP(v, t, i, ...)                                                                    \
+  for (int64_t z_ = 0; z_ < (t)[0].n; z_++)                                                       \
+    for (int64_t y_ = 0; y_ < (t)[1].n; y_++) {                                                   \
+      const xai__window *w_ = (v)->w;                                                             \
+      int64_t i = (((t)[0].first + z_ * w_->dilation[0]) * w_->in[1] + (t)[1].first +             \
+                   y_ * w_->dilation[1]) * w_->in[2] + (t)[2].first;                              \
+      for (int64_t x_ = 0; x_ < (t)[2].n; x_++, i += w_->dilation[2]) __VA_ARGS__                 \
+    }
+
+static void visit_planes(void *ctx, int64_t begin, int64_t end) {
+  const visit *v = ctx;
+  taps t[3];
+  for (int64_t plane = begin; plane < end; plane++) {
+    int64_t o = 0;
+    for (int64_t z = 0; z < v->w->out[0]; z++) {
+      t[0] = taps_at(v->w, 0, z);
+      for (int64_t y = 0; y < v->w->out[1]; y++) {
+        t[1] = taps_at(v->w, 1, y);
+        for (int64_t x = 0; x < v->w->out[2]; x++) {
+          t[2] = taps_at(v->w, 2, x);
+          v->window(v, plane, o++, t);
+        }
+      }
+    }
+  }
+}
+
+static int visit_all(xai__call *c, visit v) {
+  xai__window w;
+  XAI__TRY(resolve(c, &w));
+  v.w = &w;
+  v.in_plane = w.in[0] * w.in[1] * w.in[2];
+  v.out_plane = w.out[0] * w.out[1] * w.out[2];
+  int64_t planes = c->in[0].shape.d[0] * c->in[0].shape.d[1];
+  int64_t cost = v.in_plane > v.out_plane ? v.in_plane : v.out_plane;
+  xai__parallel(c->engine, planes, xai__grain(cost), visit_planes, &v);
+  return XAI_OK;
+}
+
+/* ---- maximum ---- */
+
+/* -1: no taps */
+static int64_t winner(const visit *v, const float *x, const taps *t) {
+  int64_t best = -1;
+  float top = 0;
+  EACH_TAP(v, t, i, {
+    if (best < 0 || x[i] > top) {
+      best = i;
+      top = x[i];
+    }
+  })
+  return best;
+}
+
+static int64_t column_major(const xai__window *w, int64_t i) {
+  int64_t x = i % w->in[2], y = i / w->in[2] % w->in[1], z = i / w->in[2] / w->in[1];
+  return z + (y + x * w->in[1]) * w->in[0];
+}
+
+static void window_max(const visit *v, int64_t plane, int64_t o, const taps *t) {
+  const float *x = v->x + plane * v->in_plane;
+  int64_t i = winner(v, x, t), at = plane * v->out_plane + o;
+  v->y[at] = i < 0 ? -FLT_MAX : x[i];
+  if (v->index)
+    v->index[at] = plane * v->in_plane + (v->column_major ? column_major(v->w, i) : i);
+}
+
+static int forward_max(xai__call *c) {
+  return visit_all(c, (visit){.window = window_max,
+                              .x = xai__f(&c->in[0]),
+                              .y = xai__f(&c->out[0]),
+                              .index = c->n_out > 1 ? xai__i(&c->out[1]) : NULL,
+                              .column_major = attr_of(c)->storage_order != 0});
+}
+
+/* y (input) += s (output) at the winner */
+static void window_to_winner(const visit *v, int64_t plane, int64_t o, const taps *t) {
+  int64_t i = winner(v, v->x + plane * v->in_plane, t);
+  if (i >= 0) v->y[plane * v->in_plane + i] += v->s[plane * v->out_plane + o];
+}
+
+static int vjp_max(xai__call *c, const xai__view *gout, const xai__view *gin) {
+  if (!gout[0].data || !gin[0].data) return XAI_OK;
+  return visit_all(c, (visit){.window = window_to_winner,
+                              .x = xai__f(&c->in[0]),
+                              .s = xai__f(&gout[0]),
+                              .y = xai__f(&gin[0])});
+}
+
+/* ---- mean ---- */
+
+static float count(const visit *v, const taps *t) {
+  if (v->include_pad) return (float)(t[0].counted * t[1].counted * t[2].counted);
+  return (float)(t[0].n * t[1].n * t[2].n);
+}
+
+/* y = sum, or mean, over the taps of x, or of 1 */
+static void window_sum(const visit *v, int64_t plane, int64_t o, const taps *t) {
+  const float *x = v->x ? v->x + plane * v->in_plane : NULL;
+  double sum = x ? 0 : (double)count(v, t);
+  if (x) EACH_TAP(v, t, i, { sum += (double)x[i]; })
+  v->y[plane * v->out_plane + o] = v->average ? xai__ratio((float)sum, count(v, t)) : (float)sum;
+}
+
+/* y (input) += s (output), divided by the number of taps or times x */
+static void window_spread(const visit *v, int64_t plane, int64_t o, const taps *t) {
+  const float *x = v->x ? v->x + plane * v->in_plane : NULL;
+  float *y = v->y + plane * v->in_plane, s = v->s[plane * v->out_plane + o];
+  if (v->average) s = xai__ratio(s, count(v, t));
+  if (s == 0) return;
+  EACH_TAP(v, t, i, { y[i] += x ? x[i] * s : s; })
+}
+
+static int forward_average(xai__call *c) {
+  return visit_all(c, (visit){.window = window_sum,
+                              .x = xai__f(&c->in[0]),
+                              .y = xai__f(&c->out[0]),
+                              .average = true,
+                              .include_pad = attr_of(c)->count_include_pad != 0});
+}
+
+static int vjp_average(xai__call *c, const xai__view *gout, const xai__view *gin) {
+  if (!gout[0].data || !gin[0].data) return XAI_OK;
+  return visit_all(c, (visit){.window = window_spread,
+                              .s = xai__f(&gout[0]),
+                              .y = xai__f(&gin[0]),
+                              .average = true,
+                              .include_pad = attr_of(c)->count_include_pad != 0});
+}
+
+/* maxpool=proportional: R_x = x R / stab(sum x); average: R / taps. */
+static int relevance_max(xai__call *c, const xai__own_options *o, const xai__view *gout,
+                         const xai__view *gin) {
+  if (!strcmp(o->maxpool, "winner")) return vjp_max(c, gout, gin);
+  if (!gout[0].data || !gin[0].data) return XAI_OK;
+  const float *x = strcmp(o->maxpool, "proportional") ? NULL : xai__f(&c->in[0]);
+  int64_t n = xai__count(&gout[0].shape);
+  size_t mark = xai__scratch_mark(c->engine);
+  float *sum = xai__scratch(c->engine, (size_t)n, sizeof *sum, c->err);
+  float *s = sum ? xai__scratch(c->engine, (size_t)n, sizeof *s, c->err) : NULL;
+  int status = s ? visit_all(c, (visit){.window = window_sum, .x = x, .y = sum}) : XAI_E_MEMORY;
+  if (!status) {
+    xai__own_divide(c->engine, xai__f(&gout[0]), sum, 1, n, x ? o->stabilizer : 0, s, o->ledger);
+    status = visit_all(c, (visit){.window = window_spread, .x = x, .s = s, .y = xai__f(&gin[0])});
+  }
+  xai__scratch_release(c->engine, mark);
+  return status;
+}
+
+/* ---- rows ---- */
+
+#define COMMON(name, outs) \
+  .type = name, .min_in = 1, .max_in = 1, .min_out = 1, .max_out = outs, .since = 1
+#define MAXIMUM \
+  .forward = forward_max, .vjp = vjp_max, .cross = XAI__CROSS_ROUTE, .relevance = relevance_max
+#define AVERAGE .forward = forward_average, .vjp = vjp_average, .cross = XAI__CROSS_NORM
+
+const xai__op xai__op_MaxPool = {COMMON("MaxPool", 2), .fields = max_fields,
+                                 .attr_size = sizeof(pool_attr), .infer = infer_windows,
+                                 .dtype = index_dtype, MAXIMUM};
+const xai__op xai__op_AveragePool = {COMMON("AveragePool", 1), .fields = average_fields,
+                                     .attr_size = sizeof(pool_attr), .infer = infer_windows,
+                                     AVERAGE};
+const xai__op xai__op_GlobalMaxPool = {COMMON("GlobalMaxPool", 1), .infer = infer_global, MAXIMUM};
+const xai__op xai__op_GlobalAveragePool = {COMMON("GlobalAveragePool", 1), .infer = infer_global,
+                                           AVERAGE};
