@@ -10,7 +10,7 @@ typedef struct xai__plan_request {
   const int *want;         /* values to be there after the forward sweep */
   int n_want;
   bool reverse;    /* a reverse sweep follows, from `source` to the values `at` */
-  bool fold;       /* in the canonical form for relevance */
+  int fold;        /* xai__folding */
   bool everything; /* relevance of every value, not only on the way to `at` (ledger) */
   int source, n_at;
   const int *at;
@@ -31,6 +31,8 @@ typedef struct xai__plan {
   int n_steps;
   int64_t *grad_offset; /* per value: of its relevance in the buffer, -1: has none */
   bool *grad_written;   /* per value, during a sweep */
+  int source, n_at;
+  int *at;
   char *buffer;
   int64_t bytes; /* of the buffer, and what the crossing of any one step may need on top */
   int64_t scratch;

@@ -85,6 +85,7 @@ typedef struct xai__step {
   int n_before, n_after;
   int linear;  /* LINEAR: index among the linear layers in node order, else -1 */
   bool first;  /* LINEAR: no linear layer among its ancestors */
+  bool embedding; /* makes the first float tensor of an integer input: relevance stops here */
 } xai__step;
 
 typedef struct xai__steps {
@@ -92,11 +93,13 @@ typedef struct xai__steps {
   int n, n_linear;
 } xai__steps;
 
-/* The plain sweep: a step a node, nothing folded (gradients). Or, with `fold`, the canonical form
- * for relevance (METHODS section 3); values with pinned[v] set keep their own nodes. pinned may be
- * NULL; `values` are the planned shapes and known data, or NULL (then nothing that depends on shapes
+/* What counts as one node: nothing (gradients), linear layers with what is folded into them,
+ * activations written out as products. */
+enum xai__folding { XAI__FOLD_NONE = 0, XAI__FOLD_LINEAR = 1, XAI__FOLD_ACTIVATIONS = 2 };
+/* The steps of a reverse sweep. Values with pinned[v] set keep their own nodes. pinned may be NULL;
+ * `values` are the planned shapes and known data, or NULL (then nothing that depends on shapes
  * is folded). */
-int xai__graph_steps(const xai_graph *g, bool fold, const bool *pinned, const xai__view *values,
+int xai__graph_steps(const xai_graph *g, int fold, const bool *pinned, const xai__view *values,
                      xai__arena *a, xai__steps *out, xai_error *err);
 
 /* The tensor before a trailing Softmax, LogSoftmax or Sigmoid of `value` (looked for behind Identity,

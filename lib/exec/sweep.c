@@ -1,0 +1,125 @@
+/* The two sweeps over a plan. */
+#include <string.h>
+
+#include "exec/exec.h"
+
+/* The views that a call takes. */
+typedef struct operands {
+  xai__view *in, *out, *gin, *gout;
+  bool *in_static;
+} operands;
+
+static int take_operands(xai__plan *p, const xai__node *node, operands *o, xai_error *err) {
+  size_t n_in = (size_t)node->n_in, n_out = (size_t)node->n_out;
+  xai__view *views = xai__scratch(p->engine, 2 * (n_in + n_out), sizeof *views, err);
+  o->in_static = xai__scratch(p->engine, n_in + 1, sizeof *o->in_static, err);
+  if (!views || !o->in_static) return err->status;
+  *o = (operands){views, views + n_in, views + n_in + n_out, views + 2 * n_in + n_out,
+                  o->in_static};
+  static const xai__view absent = {XAI_F32, {-1, {0}}, NULL};
+  for (int k = 0; k < node->n_in; k++) {
+    int v = node->in[k];
+    o->in[k] = v < 0 ? absent : p->value[v];
+    o->in_static[k] = v < 0 || p->graph->values[v].is_static;
+  }
+  for (int k = 0; k < node->n_out; k++) {
+    int v = node->out[k];
+    o->out[k] = v < 0 ? absent : p->value[v];
+  }
+  return XAI_OK;
+}
+
+static int run_node(xai__plan *p, int index, xai_error *err) {
+  const xai__node *node = &p->graph->nodes[index];
+  operands o;
+  XAI__TRY(take_operands(p, node, &o, err));
+  xai__call c = {node, node->n_in, node->n_out, o.in, o.out, o.in_static, p->engine, err};
+  return xai__node_forward(&c);
+}
+
+int xai__forward(xai__plan *p, void *const *data, const xai__watch *w, xai_error *err) {
+  const xai_graph *g = p->graph;
+  if (!p->buffer) {
+    p->buffer = xai__new_raw(xai__engine_memory(p->engine), (size_t)p->bytes + 1, 1, err);
+    if (!p->buffer) return err->status;
+    for (int v = 0; v < g->n_values; v++)
+      if (p->offset[v] >= 0) p->value[v].data = p->buffer + p->offset[v];
+  }
+  for (int i = 0; i < g->n_inputs; i++) p->value[g->inputs[i]].data = data[i];
+  for (int v = 0; v < g->n_values; v++)
+    if (p->owner[v] != v) p->value[v].data = p->value[p->owner[v]].data;
+  for (int i = 0; i < p->n_nodes; i++) {
+    const xai__node *node = &g->nodes[p->node[i]];
+    XAI__TRY(xai__watch_check(w, "forward", (double)i / p->n_nodes, err));
+    bool known = true; /* computed while planning */
+    for (int k = 0; k < node->n_out; k++) {
+      int v = node->out[k];
+      if (v >= 0) known = known && p->offset[v] < 0;
+    }
+    if (known) continue;
+    size_t mark = xai__scratch_mark(p->engine);
+    int status = run_node(p, p->node[i], err);
+    xai__scratch_release(p->engine, mark);
+    if (status) {
+      xai__fail_at_node(err, p->node[i], node->name);
+      return status;
+    }
+  }
+  return XAI_OK;
+}
+
+float *xai__plan_grad(const xai__plan *p, int value) {
+  return p->grad_offset[value] < 0 ? NULL : (float *)(void *)(p->buffer + p->grad_offset[value]);
+}
+
+/* Zero relevance where nothing was written yet. */
+static void begin_grad(xai__plan *p, int v) {
+  if (p->grad_written[v]) return;
+  xai__fill(p->engine, xai__plan_grad(p, v), xai__count(&p->value[v].shape), 0);
+  p->grad_written[v] = true;
+}
+
+static int cross_step(xai__plan *p, const xai__step *step, xai__cross_fn cross, void *user,
+                      xai_error *err) {
+  const xai__node *node = &step->node;
+  bool any = false;
+  for (int k = 0; k < node->n_out; k++)
+    any |= node->out[k] >= 0 && p->grad_offset[node->out[k]] >= 0 && p->grad_written[node->out[k]];
+  if (!any) return XAI_OK;
+  operands o;
+  XAI__TRY(take_operands(p, node, &o, err));
+  for (int k = 0; k < node->n_out; k++) {
+    int v = node->out[k];
+    o.gout[k] = o.out[k];
+    o.gout[k].data = v >= 0 && p->grad_offset[v] >= 0 && p->grad_written[v] ? xai__plan_grad(p, v) : NULL;
+  }
+  for (int k = 0; k < node->n_in; k++) {
+    int v = node->in[k];
+    o.gin[k] = o.in[k];
+    o.gin[k].data = NULL;
+    if (v < 0 || p->grad_offset[v] < 0) continue;
+    begin_grad(p, v);
+    o.gin[k].data = xai__plan_grad(p, v);
+  }
+  xai__call c = {node, node->n_in, node->n_out, o.in, o.out, o.in_static, p->engine, err};
+  return cross(user, step, &c, o.gout, o.gin);
+}
+
+int xai__reverse(xai__plan *p, xai__cross_fn cross, void *user, const xai__watch *w,
+                 xai_error *err) {
+  memset(p->grad_written, 0, (size_t)p->graph->n_values);
+  p->grad_written[p->source] = true;
+  for (int j = p->n_steps - 1; j >= 0; j--) {
+    const xai__step *step = &p->steps.v[p->step[j]];
+    XAI__TRY(xai__watch_check(w, "explain", 1 - (j + 1.0) / p->n_steps, err));
+    size_t mark = xai__scratch_mark(p->engine);
+    int status = cross_step(p, step, cross, user, err);
+    xai__scratch_release(p->engine, mark);
+    if (status) {
+      xai__fail_at_node(err, step->origin, step->node.name);
+      return status;
+    }
+  }
+  for (int i = 0; i < p->n_at; i++) begin_grad(p, p->at[i]);
+  return XAI_OK;
+}

@@ -1,0 +1,307 @@
+/* The relevance view: which nodes count as one, and how relevance crosses each (METHODS section 3).
+ *
+ * - BatchNormalization and Add/Sub of a constant are folded into the linear layer before them, or
+ *   a BatchNormalization into the one after it.
+ * - A product whose factors are pointwise functions of one tensor (GELU, SiLU, HardSwish written
+ *   out) is one activation.
+ * A folded node has no step; its values are between two others and have no relevance of their own,
+ * unless they are pinned. */
+#include <string.h>
+
+#include "graph/graph.h"
+
+typedef struct builder {
+  const xai_graph *g;
+  const bool *pinned;
+  const xai__view *values;
+  xai__arena *arena;
+  xai_error *err;
+  xai__step *of;   /* per node: its step */
+  int *user;       /* per value: the one node that uses it, or -1 */
+  int *parent;     /* per value: the tensor it is a pointwise function of, by one node, or -1 */
+  bool *folded;    /* per node */
+  bool *carries;   /* per value: relevance may come here */
+  bool *is_linear; /* per value: has a linear layer among its ancestors */
+} builder;
+
+static bool is_pinned(const builder *b, int v) { return b->pinned && b->pinned[v]; }
+
+static bool is_static(const builder *b, int v) { return v < 0 || b->g->values[v].is_static; }
+
+static bool type_is(const xai__node *node, const char *type) {
+  return !strcmp(node->op->type, type);
+}
+
+/* The only operand that is not static; -1 if there are none or several. */
+static int only_operand(const builder *b, const xai__node *node) {
+  int only = -1;
+  for (int k = 0; k < node->n_in; k++)
+    if (!is_static(b, node->in[k])) {
+      if (only >= 0) return -1;
+      only = k;
+    }
+  return only;
+}
+
+static int crossing(builder *b, xai__step *s) {
+  const xai__node *node = &s->node;
+  bool *st = xai__arena_new(b->arena, (size_t)node->n_in + 1, 1, b->err);
+  if (!st) return b->err->status;
+  for (int k = 0; k < node->n_in; k++) st[k] = is_static(b, node->in[k]);
+  s->cross = node->op->crossing ? node->op->crossing(node, st) : node->op->cross;
+  int only = only_operand(b, node);
+  s->operand = only < 0 ? 0 : only;
+  return XAI_OK;
+}
+
+/* ---- folding ---- */
+
+/* Whether `other` adds to a tensor like v without making it larger. */
+static bool fits_into(const builder *b, int v, int other) {
+  xai__shape both;
+  return b->values && xai__shape_broadcast(&b->values[v].shape, &b->values[other].shape, &both) &&
+         xai__shape_equal(&both, &b->values[v].shape);
+}
+
+/* Whether `node` is a shift or a scale-and-shift by constants of its operand v. */
+static bool foldable(const builder *b, const xai__node *node, int v) {
+  if (type_is(node, "Add"))
+    return is_static(b, node->in[node->in[0] == v]) && fits_into(b, v, node->in[node->in[0] == v]);
+  if (type_is(node, "Sub"))
+    return node->in[0] == v && is_static(b, node->in[1]) && fits_into(b, v, node->in[1]);
+  return type_is(node, "BatchNormalization") && node->in[0] == v && only_operand(b, node) == 0;
+}
+
+static bool is_conv(const xai__node *node) {
+  return type_is(node, "Conv") || type_is(node, "ConvTranspose");
+}
+
+/* A BatchNormalization scales the channel axis, which of a matrix product is the last. */
+static bool channels_match(const builder *b, const xai__node *linear, const xai__node *node, int v) {
+  return !type_is(node, "BatchNormalization") || is_conv(linear) ||
+         (b->values && b->values[v].shape.rank == 2);
+}
+
+/* Whether the linear layer reads its input without padding. */
+static bool unpadded(const builder *b, const xai__node *node) {
+  if (!b->values) return false;
+  xai__view in[4];
+  for (int k = 0; k < node->n_in && k < 4; k++)
+    in[k] = node->in[k] < 0 ? (xai__view){XAI_F32, {-1, {0}}, NULL} : b->values[node->in[k]];
+  xai__view out = b->values[node->out[0]];
+  bool in_static[4] = {false, true, true, true};
+  xai__call c = {node, node->n_in, 1, in, &out, in_static, NULL, b->err};
+  xai__product p;
+  int x;
+  memset(&p, 0, sizeof p);
+  if (node->op->product(&c, &p, &x) || x != 0) return false;
+  if (p.kind == XAI__MATMUL) return in[0].shape.rank == 2 && !p.w_left;
+  for (int i = 0; i < 3; i++)
+    if (p.kind != XAI__CONV || p.pad[i] ||
+        (p.out[i] - 1) * p.stride[i] + (p.kernel[i] - 1) * p.dilation[i] + 1 > p.in[i])
+      return false;
+  return true;
+}
+
+static int add_folded(builder *b, const int **list, int *n, int node) {
+  int *bigger = xai__arena_new(b->arena, (size_t)*n + 1, sizeof *bigger, b->err);
+  if (!bigger) return b->err->status;
+  if (*n) memcpy(bigger, *list, (size_t)*n * sizeof *bigger);
+  bigger[(*n)++] = node;
+  *list = bigger;
+  b->folded[node] = true;
+  return XAI_OK;
+}
+
+static int replace_operand(builder *b, const int **list, int n, int at, int value) {
+  int *copy = xai__arena_new(b->arena, (size_t)n + 1, sizeof *copy, b->err);
+  if (!copy) return b->err->status;
+  memcpy(copy, *list, (size_t)n * sizeof *copy);
+  copy[at] = value;
+  *list = copy;
+  return XAI_OK;
+}
+
+static int fold_after(builder *b, xai__step *s) {
+  for (;;) {
+    int v = s->node.out[0], n = b->user[v];
+    if (n < 0 || is_pinned(b, v)) return XAI_OK;
+    const xai__node *next = &b->g->nodes[n];
+    if (!foldable(b, next, v) || !channels_match(b, &s->node, next, v)) return XAI_OK;
+    XAI__TRY(add_folded(b, &s->after, &s->n_after, n));
+    XAI__TRY(replace_operand(b, &s->node.out, s->node.n_out, 0, next->out[0]));
+  }
+}
+
+static int fold_before(builder *b, xai__step *s) {
+  int v = s->node.in[s->operand];
+  int n = b->g->values[v].producer;
+  if (n < 0 || b->folded[n] || is_pinned(b, v) || b->user[v] != s->origin) return XAI_OK;
+  const xai__node *norm = &b->g->nodes[n];
+  if (!type_is(norm, "BatchNormalization") || only_operand(b, norm) != 0 || !unpadded(b, &s->node))
+    return XAI_OK;
+  XAI__TRY(add_folded(b, &s->before, &s->n_before, n));
+  return replace_operand(b, &s->node.in, s->node.n_in, s->operand, norm->in[0]);
+}
+
+static int fold_linear(builder *b) {
+  for (int i = 0; i < b->g->n_nodes; i++)
+    if (b->of[i].cross == XAI__CROSS_LINEAR && b->of[i].operand == 0) XAI__TRY(fold_after(b, &b->of[i]));
+  for (int i = 0; i < b->g->n_nodes; i++)
+    if (b->of[i].cross == XAI__CROSS_LINEAR && b->of[i].operand == 0) XAI__TRY(fold_before(b, &b->of[i]));
+  return XAI_OK;
+}
+
+/* ---- activations written out ---- */
+
+static bool is_arithmetic(const xai__node *node) {
+  return type_is(node, "Mul") || type_is(node, "Div") || type_is(node, "Add") ||
+         type_is(node, "Sub") || type_is(node, "Pow");
+}
+
+/* The nearest tensor that both are pointwise functions of (or are), or -1. */
+static int common_root(const builder *b, int x, int y) {
+  enum { FAR = 32 };
+  for (int i = 0; x >= 0 && i < FAR; i++, x = b->parent[x])
+    for (int j = 0, other = y; other >= 0 && j < FAR; j++, other = b->parent[other])
+      if (x == other) return x;
+  return -1;
+}
+
+static int find_activations(builder *b) {
+  const xai_graph *g = b->g;
+  for (int i = 0; i < g->n_nodes; i++) {
+    const xai__node *node = &g->nodes[i];
+    xai__step *s = &b->of[i];
+    int only = only_operand(b, node);
+    if (only >= 0) {
+      if (s->cross == XAI__CROSS_PASS || is_arithmetic(node)) b->parent[node->out[0]] = node->in[only];
+      continue;
+    }
+    if (!is_arithmetic(node) || node->n_in != 2 || is_static(b, node->in[0])) continue;
+    int root = common_root(b, node->in[0], node->in[1]);
+    if (root < 0) continue;
+    b->parent[node->out[0]] = root;
+    if (s->cross != XAI__CROSS_GATE) continue;
+    int *in = xai__arena_new(b->arena, 1, sizeof *in, b->err);
+    if (!in) return b->err->status;
+    *in = root;
+    s->node.in = in;
+    s->node.n_in = 1;
+    s->cross = XAI__CROSS_PASS;
+    s->operand = 0;
+  }
+  return XAI_OK;
+}
+
+/* ---- gates, embeddings, layers ---- */
+
+/* The gate that v comes straight from, through routed operators. */
+static unsigned char gate_of(const builder *b, int v) {
+  for (int i = 0; i < 64; i++) {
+    int n = v < 0 ? -1 : b->g->values[v].producer;
+    if (n < 0) return XAI__NO_GATE;
+    const xai__node *node = &b->g->nodes[n];
+    if (node->op->gate) return (unsigned char)node->op->gate;
+    int only = only_operand(b, node);
+    if (b->of[n].cross != XAI__CROSS_ROUTE || only < 0) return XAI__NO_GATE;
+    v = node->in[only];
+  }
+  return XAI__NO_GATE;
+}
+
+static int find_gates(builder *b, xai__step *s) {
+  unsigned char *gate = xai__arena_new(b->arena, (size_t)s->node.n_in + 1, 1, b->err);
+  if (!gate) return b->err->status;
+  for (int k = 0; k < s->node.n_in; k++) gate[k] = gate_of(b, s->node.in[k]);
+  s->gate = gate;
+  return XAI_OK;
+}
+
+/* Where relevance begins for an integer input: a row of a constant table, looked up or multiplied
+ * out of a one-hot. */
+static bool is_embedding(const builder *b, const xai__step *s) {
+  bool table = s->cross == XAI__CROSS_LINEAR ||
+               (type_is(&s->node, "Gather") && is_static(b, s->node.in[0]));
+  return table && only_operand(b, &s->node) >= 0;
+}
+
+static int classify(builder *b, xai__steps *steps) {
+  const xai_graph *g = b->g;
+  for (int i = 0; i < g->n_inputs; i++) {
+    int dtype = g->values[g->inputs[i]].dtype;
+    b->carries[g->inputs[i]] = dtype && xai__dtype_storage(dtype) == XAI_F32;
+  }
+  for (int i = 0; i < g->n_nodes; i++) {
+    if (b->folded[i]) continue;
+    xai__step s = b->of[i];
+    bool carried = false, after_linear = false;
+    for (int k = 0; k < s.node.n_in; k++) {
+      if (is_static(b, s.node.in[k])) continue;
+      carried |= b->carries[s.node.in[k]];
+      after_linear |= b->is_linear[s.node.in[k]];
+    }
+    s.embedding = !carried && is_embedding(b, &s);
+    if (s.embedding || (!carried && s.cross != XAI__CROSS_NONE)) s.cross = XAI__CROSS_NONE;
+    if (s.cross == XAI__CROSS_LINEAR) {
+      s.first = !after_linear;
+      s.linear = steps->n_linear++;
+      after_linear = true;
+    }
+    if (s.cross == XAI__CROSS_GATE || s.cross == XAI__CROSS_OWN) XAI__TRY(find_gates(b, &s));
+    for (int k = 0; k < s.node.n_out; k++)
+      if (s.node.out[k] >= 0) {
+        b->carries[s.node.out[k]] = s.embedding || (carried && s.cross != XAI__CROSS_NONE);
+        b->is_linear[s.node.out[k]] = after_linear;
+      }
+    steps->v[steps->n++] = s;
+  }
+  return XAI_OK;
+}
+
+int xai__graph_steps(const xai_graph *g, int fold, const bool *pinned, const xai__view *values,
+                     xai__arena *a, xai__steps *out, xai_error *err) {
+  size_t n_nodes = (size_t)g->n_nodes + 1, n_values = (size_t)g->n_values + 1;
+  builder b = {.g = g, .pinned = pinned, .values = values, .arena = a, .err = err};
+  *out = (xai__steps){xai__arena_new(a, n_nodes, sizeof *out->v, err), 0, 0};
+  b.of = xai__arena_new(a, n_nodes, sizeof *b.of, err);
+  b.user = xai__arena_new(a, n_values, sizeof *b.user, err);
+  b.parent = xai__arena_new(a, n_values, sizeof *b.parent, err);
+  b.folded = xai__arena_new(a, n_nodes, 1, err);
+  b.carries = xai__arena_new(a, n_values, 1, err);
+  b.is_linear = xai__arena_new(a, n_values, 1, err);
+  if (!out->v || !b.of || !b.user || !b.parent || !b.folded || !b.carries || !b.is_linear)
+    return err->status;
+  for (int v = 0; v < g->n_values; v++) b.user[v] = b.parent[v] = -1;
+  for (int i = 0; i < g->n_nodes; i++) {
+    b.of[i] = (xai__step){.node = g->nodes[i], .origin = i, .linear = -1};
+    XAI__TRY(crossing(&b, &b.of[i]));
+    for (int k = 0; k < g->nodes[i].n_in; k++) {
+      int v = g->nodes[i].in[k];
+      if (v >= 0 && g->values[v].n_uses == 1) b.user[v] = i;
+    }
+  }
+  if (fold & XAI__FOLD_LINEAR) XAI__TRY(fold_linear(&b));
+  if (fold & XAI__FOLD_ACTIVATIONS) XAI__TRY(find_activations(&b));
+  return classify(&b, out);
+}
+
+int xai__graph_logit(const xai_graph *g, int value, int *tail_node) {
+  static const char *const through[] = {"Identity", "Reshape", "Flatten", "Squeeze", "Cast"};
+  static const char *const tails[] = {"Softmax", "LogSoftmax", "Sigmoid"};
+  *tail_node = -1;
+  for (int v = value;;) {
+    int n = g->values[v].producer;
+    if (n < 0) return value;
+    const xai__node *node = &g->nodes[n];
+    for (size_t i = 0; i < sizeof tails / sizeof *tails; i++)
+      if (type_is(node, tails[i])) {
+        *tail_node = n;
+        return node->in[0];
+      }
+    bool on = false;
+    for (size_t i = 0; i < sizeof through / sizeof *through; i++) on |= type_is(node, through[i]);
+    if (!on) return value;
+    v = node->in[0];
+  }
+}
