@@ -44,9 +44,7 @@ static int sort_nodes(xai_graph *g, xai_error *err) {
       }
     }
   }
-  if (!status) {
-    memcpy(g->nodes, sorted, (size_t)g->n_nodes * sizeof *sorted);
-  }
+  if (!status && done) memcpy(g->nodes, sorted, (size_t)done * sizeof *sorted);
   xai__free(sorted);
   xai__free(stack);
   xai__free(state);
