@@ -121,6 +121,8 @@ int xai__need_float(const xai__call *c, int i) {
 int xai__need_rank(const xai__call *c, int i, int low, int high) {
   int rank = c->in[i].shape.rank;
   if (rank >= low && rank <= high) return XAI_OK;
+  if (rank < 0)
+    return xai__fail(c->err, XAI_E_MODEL, c->node->name, "operand %d is missing", i);
   if (low == high)
     return xai__fail(c->err, XAI_E_MODEL, c->node->name, "operand %d has rank %d, must have %d", i,
                      rank, low);

@@ -1,0 +1,48 @@
+/* ROW(operator, operands, attributes, infer, value, slope, further members of its xai__op) */
+ROW(Relu, 1, NONE, infer, x > 0 ? x : 0, (float)(x > 0), .relu = true)
+ROW(LeakyRelu, 1, LEAKY, infer, x < 0 ? p->alpha * x : x, x > 0 ? 1 : p->alpha, PLAIN)
+ROW(ThresholdedRelu, 1, ALPHA_1, infer, x > p->alpha ? x : 0, (float)(x > p->alpha), PLAIN)
+ROW(Clip, 3, BOUNDS, infer_clip, clamp(x, p->alpha, p->beta),
+    (float)(x > p->alpha && x < p->beta), .relu = true, .relu_at = clip_is_relu)
+ROW(Shrink, 1, SHRINK, infer, shrink(x, p), (float)(fabsf(x) > p->alpha), PLAIN)
+
+ROW(Elu, 1, ALPHA_1, infer, x > 0 ? x : p->alpha * expm1f(x), x > 0 ? 1 : y + p->alpha, PLAIN)
+ROW(Celu, 1, ALPHA_1, infer, x > 0 ? x : p->alpha * expm1f(x / p->alpha),
+    x > 0 ? 1 : expf(x / p->alpha), PLAIN)
+ROW(Selu, 1, SELU, infer, p->beta * (x > 0 ? x : p->alpha * expm1f(x)),
+    x > 0 ? p->beta : y + p->beta * p->alpha, PLAIN)
+ROW(Softplus, 1, NONE, infer, softplus(x), sigmoid(x), PLAIN)
+ROW(Softsign, 1, NONE, infer, x / (1 + fabsf(x)), 1 / ((1 + fabsf(x)) * (1 + fabsf(x))), PLAIN)
+ROW(Gelu, 1, APPROXIMATE, infer, gelu(x, p), gelu_slope(x, p), .check = check_gelu)
+ROW(Mish, 1, NONE, infer, x * tanhf(softplus(x)), mish_slope(x), PLAIN)
+ROW(HardSwish, 1, NONE, infer, x * clamp(x / 6 + 0.5f, 0, 1), hard_swish_slope(x), PLAIN)
+ROW(Swish, 1, ALPHA_1, infer, x * sigmoid(p->alpha * x), swish_slope(x, p->alpha), PLAIN)
+
+ROW(Sigmoid, 1, NONE, infer, sigmoid(x), y * (1 - y), .gate = XAI__GATE_SIGMOID)
+ROW(HardSigmoid, 1, HARD, infer, clamp(p->alpha * x + p->beta, 0, 1), y > 0 && y < 1 ? p->alpha : 0,
+    .gate = XAI__GATE_SIGMOID)
+ROW(Tanh, 1, NONE, infer, tanhf(x), 1 - y * y, .gate = XAI__GATE_TANH)
+
+ROW(Neg, 1, NONE, infer, -x, -1, PLAIN)
+ROW(Abs, 1, NONE, infer, fabsf(x), sign(x), PLAIN)
+ROW(Sign, 1, NONE, infer, sign(x), 0, PLAIN)
+ROW(Floor, 1, NONE, infer, floorf(x), 0, PLAIN)
+ROW(Ceil, 1, NONE, infer, ceilf(x), 0, PLAIN)
+ROW(Round, 1, NONE, infer, nearbyintf(x), 0, PLAIN)
+ROW(Reciprocal, 1, NONE, infer, 1 / x, -y * y, PLAIN)
+ROW(Sqrt, 1, NONE, infer, sqrtf(x), 0.5f / y, PLAIN)
+ROW(Exp, 1, NONE, infer, expf(x), y, PLAIN)
+ROW(Log, 1, NONE, infer, logf(x), 1 / x, PLAIN)
+ROW(Erf, 1, NONE, infer, erff(x), TWO_SQRT_PI * expf(-x * x), PLAIN)
+
+ROW(Sin, 1, NONE, infer, sinf(x), cosf(x), PLAIN)
+ROW(Cos, 1, NONE, infer, cosf(x), -sinf(x), PLAIN)
+ROW(Tan, 1, NONE, infer, tanf(x), 1 + y * y, PLAIN)
+ROW(Asin, 1, NONE, infer, asinf(x), 1 / sqrtf(1 - x * x), PLAIN)
+ROW(Acos, 1, NONE, infer, acosf(x), -1 / sqrtf(1 - x * x), PLAIN)
+ROW(Atan, 1, NONE, infer, atanf(x), 1 / (1 + x * x), PLAIN)
+ROW(Sinh, 1, NONE, infer, sinhf(x), coshf(x), PLAIN)
+ROW(Cosh, 1, NONE, infer, coshf(x), sinhf(x), PLAIN)
+ROW(Asinh, 1, NONE, infer, asinhf(x), 1 / sqrtf(x * x + 1), PLAIN)
+ROW(Acosh, 1, NONE, infer, acoshf(x), 1 / sqrtf(x * x - 1), PLAIN)
+ROW(Atanh, 1, NONE, infer, atanhf(x), 1 / (1 - x * x), PLAIN)
