@@ -50,8 +50,11 @@ int xai__axes_mark(const xai__call *c, xai__ints axes, int rank, bool *marked) {
 }
 
 int xai__need_countable(const xai__call *c, const xai__shape *s) {
+  xai__shape t = *s;
   int64_t n;
-  if (xai__shape_checked_count(s, &n)) return XAI_OK;
+  for (int i = 0; i < t.rank; i++)
+    if (t.d[i] == 0) t.d[i] = 1;
+  if (xai__shape_checked_count(&t, &n)) return XAI_OK;
   return XAI__MALFORMED(c, "%s: a result of shape %s is too large", c->node->op->type,
                         xai__shape_text(s).text);
 }

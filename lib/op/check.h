@@ -16,7 +16,7 @@ int xai__optional_ints(xai__call *c, int i, const char *what, const int64_t **v,
 int xai__axes_given(xai__call *c, xai__ints attr, int i, xai__ints *axes);
 /* Marks axes of a tensor of this rank; one named twice is an error. */
 int xai__axes_mark(const xai__call *c, xai__ints axes, int rank, bool *marked);
-/* The shape's size does not overflow. */
+/* The shape's size and strides do not overflow, even where an axis is 0. */
 int xai__need_countable(const xai__call *c, const xai__shape *s);
 
 /* Towards zero; what does not fit in 64 bits, and NaN, becomes the smallest integer. */

@@ -65,8 +65,7 @@ static int64_t product(const xai__loop *l, int rank) {
   return n;
 }
 
-/* Planning runs without an engine; small work is not worth waking threads. */
-static void split(xai__engine *e, int64_t n, int64_t grain, xai__range_fn f, void *ctx) {
+void xai__split(xai__engine *e, int64_t n, int64_t grain, xai__range_fn f, void *ctx) {
   if (n <= 0) return;
   if (e && n > grain)
     xai__parallel(e, n, grain, f, ctx);
@@ -124,7 +123,7 @@ static void each_range(void *ctx, int64_t begin, int64_t end) {
 
 void xai__loop_each(xai__engine *e, const xai__loop *l, xai__run_fn f, void *ctx) {
   xai__loop m = merged(l);
-  split(e, product(&m, m.rank), XAI__GRAIN, each_range, &(each_ctx){&m, f, ctx});
+  xai__split(e, product(&m, m.rank), XAI__GRAIN, each_range, &(each_ctx){&m, f, ctx});
 }
 
 typedef struct {
@@ -186,7 +185,7 @@ void xai__loop_fold(xai__engine *e, const xai__loop *l, const xai__fold *fold, v
   c.groups = product(&c.folded, c.folded.rank);
   int64_t tasks = product(&c.kept, c.kept.rank) * c.chunks;
   int64_t work = c.groups * (c.run_kept && c.run > CHUNK ? CHUNK : c.run);
-  split(e, tasks, xai__grain(work), fold_range, &c);
+  xai__split(e, tasks, xai__grain(work), fold_range, &c);
 }
 
 typedef struct {

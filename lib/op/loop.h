@@ -31,6 +31,9 @@ void xai__loop_add_strides(xai__loop *l, const int64_t *stride);
 /* Row-major strides of a shape. */
 void xai__strides(const xai__shape *s, int64_t *stride);
 
+/* xai__parallel, except that small work stays on this thread, and so does planning (e NULL). */
+void xai__split(xai__engine *e, int64_t n, int64_t grain, xai__range_fn f, void *ctx);
+
 /* Every index once. Runs go along the last axes; no two indices may write one element. */
 void xai__loop_each(xai__engine *e, const xai__loop *l, xai__run_fn f, void *ctx);
 

@@ -53,6 +53,7 @@ static int reshape_infer(xai__call *c) {
   } else if (known != all) {
     return mismatch(c, v, n);
   }
+  XAI__TRY(xai__need_countable(c, &s));
   return give(c, &s);
 }
 
