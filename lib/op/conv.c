@@ -4,14 +4,14 @@
  *
  * x (N,C,in...), w (O,C/G,kernel...), b (O), z (N,O,out...). One to three spatial axes. */
 #include "op/linear.h"
-#include "op/window.h"
+#include "op/spatial.h"
 
 typedef struct conv_attr {
-  xai__window_attr window;
+  xai__spatial_attr window;
   int64_t group;
 } conv_attr;
 
-static const xai__field fields[] = {XAI__WINDOW_FIELDS(false),
+static const xai__field fields[] = {XAI__SPATIAL_FIELDS(false),
                                     {"group", XAI__INT, offsetof(conv_attr, group), 1, false},
                                     {0}};
 
@@ -29,27 +29,27 @@ static int check_channels(const xai__call *c, const conv_attr *a) {
   return xai__need_vector(c, 2, w->d[0], "bias");
 }
 
-static int resolve(const xai__call *c, xai__window *w) {
+static int resolve(const xai__call *c, xai__spatial *w) {
   const conv_attr *a = c->node->attr;
-  return xai__window_resolve(c, &a->window, c->in[1].shape.d + 2, false, w);
+  return xai__spatial_resolve(c, &a->window, c->in[1].shape.d + 2, false, w);
 }
 
 static int infer(xai__call *c) {
-  xai__window w;
+  xai__spatial w;
   XAI__TRY(xai__need_rank(c, 0, 3, 5));
   XAI__TRY(xai__need_rank(c, 1, c->in[0].shape.rank, c->in[0].shape.rank));
   for (int i = 0; i < 2; i++) XAI__TRY(xai__need_float(c, i));
   XAI__TRY(check_channels(c, c->node->attr));
   XAI__TRY(resolve(c, &w));
   c->out[0].dtype = XAI_F32;
-  xai__window_shape(&w, c->in[0].shape.d[0], c->in[1].shape.d[0], &c->out[0].shape);
+  xai__spatial_shape(&w, c->in[0].shape.d[0], c->in[1].shape.d[0], &c->out[0].shape);
   return XAI_OK;
 }
 
 static int product(const xai__call *c, xai__product *p, int *x_operand) {
   const conv_attr *a = c->node->attr;
   const xai__shape *x = &c->in[0].shape, *weight = &c->in[1].shape;
-  xai__window w;
+  xai__spatial w;
   XAI__TRY(resolve(c, &w));
   *p = (xai__product){.kind = XAI__CONV,
                       .n = x->d[0],
@@ -57,7 +57,7 @@ static int product(const xai__call *c, xai__product *p, int *x_operand) {
                       .c = weight->d[1],
                       .m = weight->d[0] / a->group,
                       .w = xai__f(&c->in[1])};
-  xai__window_product(&w, p);
+  xai__spatial_product(&w, p);
   xai__linear_bias(c, 2, weight->d[0], p);
   *x_operand = 0;
   return XAI_OK;

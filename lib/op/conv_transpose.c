@@ -6,16 +6,16 @@
  *   out = stride (in - 1) + output_padding + (kernel - 1) dilation + 1 - pad - pad_end
  * With output_shape the pads follow from it; with auto_pad SAME out = in * stride. */
 #include "op/linear.h"
-#include "op/window.h"
+#include "op/spatial.h"
 
 typedef struct conv_attr {
-  xai__window_attr window;
+  xai__spatial_attr window;
   int64_t group;
   xai__ints output_padding, output_shape;
 } conv_attr;
 
 static const xai__field fields[] = {
-    XAI__WINDOW_FIELDS(false),
+    XAI__SPATIAL_FIELDS(false),
     {"group", XAI__INT, offsetof(conv_attr, group), 1, false},
     {"output_padding", XAI__INTS, offsetof(conv_attr, output_padding), 0, false},
     {"output_shape", XAI__INTS, offsetof(conv_attr, output_shape), 0, false},
@@ -35,26 +35,26 @@ static int check_channels(const xai__call *c, const conv_attr *a) {
 }
 
 /* `full`: size of the output without any padding. */
-static int resolve_axis(const xai__call *c, const conv_attr *a, int i, xai__window *w) {
+static int resolve_axis(const xai__call *c, const conv_attr *a, int i, xai__spatial *w) {
   int k = i - (3 - w->axes);
   int64_t extra = a->output_padding.n ? a->output_padding.v[k] : 0;
-  int64_t full = w->stride[i] * (w->in[i] - 1) + xai__window_extent(w, i) + extra, wanted = -1;
-  if (extra < 0 || extra > XAI__WINDOW_MAX)
+  int64_t full = w->stride[i] * (w->in[i] - 1) + xai__spatial_extent(w, i) + extra, wanted = -1;
+  if (extra < 0 || extra > XAI__SPATIAL_MAX)
     return xai__fail(c->err, XAI_E_MODEL, c->node->name, "output_padding is %lld",
                      (long long)extra);
   if (a->output_shape.n) wanted = a->output_shape.v[a->output_shape.n - w->axes + k];
   else if (a->window.auto_pad && a->window.auto_pad[0] == 'S') wanted = w->in[i] * w->stride[i];
   if (wanted >= 0)
-    xai__window_split(&a->window, full > wanted ? full - wanted : 0, &w->pad[i], &w->pad_end[i]);
+    xai__spatial_split(&a->window, full > wanted ? full - wanted : 0, &w->pad[i], &w->pad_end[i]);
   w->out[i] = wanted >= 0 ? wanted : full - w->pad[i] - w->pad_end[i];
-  if (w->out[i] >= 1 && w->out[i] <= XAI__WINDOW_MAX) return XAI_OK;
+  if (w->out[i] >= 1 && w->out[i] <= XAI__SPATIAL_MAX) return XAI_OK;
   return xai__fail(c->err, XAI_E_MODEL, c->node->name, "a spatial axis of the output would be %lld",
                    (long long)w->out[i]);
 }
 
-static int resolve(const xai__call *c, xai__window *w) {
+static int resolve(const xai__call *c, xai__spatial *w) {
   const conv_attr *a = c->node->attr;
-  XAI__TRY(xai__window_read(c, &a->window, c->in[1].shape.d + 2, w));
+  XAI__TRY(xai__spatial_read(c, &a->window, c->in[1].shape.d + 2, w));
   if (a->output_padding.n && a->output_padding.n != w->axes)
     return xai__fail(c->err, XAI_E_MODEL, c->node->name,
                      "output_padding has %d values for %d spatial axes", a->output_padding.n,
@@ -68,21 +68,21 @@ static int resolve(const xai__call *c, xai__window *w) {
 
 static int infer(xai__call *c) {
   const conv_attr *a = c->node->attr;
-  xai__window w;
+  xai__spatial w;
   XAI__TRY(xai__need_rank(c, 0, 3, 5));
   XAI__TRY(xai__need_rank(c, 1, c->in[0].shape.rank, c->in[0].shape.rank));
   for (int i = 0; i < 2; i++) XAI__TRY(xai__need_float(c, i));
   XAI__TRY(check_channels(c, a));
   XAI__TRY(resolve(c, &w));
   c->out[0].dtype = XAI_F32;
-  xai__window_shape(&w, c->in[0].shape.d[0], c->in[1].shape.d[1] * a->group, &c->out[0].shape);
+  xai__spatial_shape(&w, c->in[0].shape.d[0], c->in[1].shape.d[1] * a->group, &c->out[0].shape);
   return XAI_OK;
 }
 
 static int product(const xai__call *c, xai__product *p, int *x_operand) {
   const conv_attr *a = c->node->attr;
   const xai__shape *x = &c->in[0].shape, *weight = &c->in[1].shape;
-  xai__window w;
+  xai__spatial w;
   XAI__TRY(resolve(c, &w));
   *p = (xai__product){.kind = XAI__CONV_TRANSPOSE,
                       .n = x->d[0],
@@ -90,7 +90,7 @@ static int product(const xai__call *c, xai__product *p, int *x_operand) {
                       .c = x->d[1] / a->group,
                       .m = weight->d[1],
                       .w = xai__f(&c->in[1])};
-  xai__window_product(&w, p);
+  xai__spatial_product(&w, p);
   xai__linear_bias(c, 2, weight->d[1] * a->group, p);
   *x_operand = 0;
   return XAI_OK;

@@ -135,8 +135,9 @@ int xai__need_vector(const xai__call *c, int i, int64_t n, const char *what) {
   XAI__TRY(xai__need_float(c, i));
   XAI__TRY(xai__need_rank(c, i, 1, 1));
   if (c->in[i].shape.d[0] == n) return XAI_OK;
-  return xai__fail(c->err, XAI_E_MODEL, c->node->name, "operand %d (%s) has %lld elements, not %lld",
-                   i, what, (long long)c->in[i].shape.d[0], (long long)n);
+  return xai__fail(c->err, XAI_E_MODEL, c->node->name,
+                   "operand %d (%s) has %lld elements, must have %lld", i, what,
+                   (long long)c->in[i].shape.d[0], (long long)n);
 }
 
 int xai__vjp_only(const xai__call *c, const xai__view *gin, int n) {

@@ -6,22 +6,22 @@
  * image do not exist, but count_include_pad counts those in the padding. The maximum's gradient and
  * relevance go to the winner, the first tap on ties. */
 #include "op/own.h"
-#include "op/window.h"
+#include "op/spatial.h"
 #include <float.h>
 #include <string.h>
 
 typedef struct pool_attr {
-  xai__window_attr window;
+  xai__spatial_attr window;
   int64_t ceil_mode, storage_order, count_include_pad;
 } pool_attr;
 
 static const xai__field max_fields[] = {
-    XAI__WINDOW_FIELDS(true),
+    XAI__SPATIAL_FIELDS(true),
     {"ceil_mode", XAI__INT, offsetof(pool_attr, ceil_mode), 0, false},
     {"storage_order", XAI__INT, offsetof(pool_attr, storage_order), 0, false},
     {0}};
 static const xai__field average_fields[] = {
-    XAI__WINDOW_FIELDS(true),
+    XAI__SPATIAL_FIELDS(true),
     {"ceil_mode", XAI__INT, offsetof(pool_attr, ceil_mode), 0, false},
     {"count_include_pad", XAI__INT, offsetof(pool_attr, count_include_pad), 0, false},
     {0}};
@@ -34,11 +34,11 @@ static const pool_attr *attr_of(const xai__call *c) {
 }
 
 /* Global pooling has no attributes: one window over all positions. */
-static int resolve(const xai__call *c, xai__window *w) {
+static int resolve(const xai__call *c, xai__spatial *w) {
   const pool_attr *a = attr_of(c);
   const xai__shape *x = &c->in[0].shape;
-  if (c->node->op->fields) return xai__window_resolve(c, &a->window, NULL, a->ceil_mode != 0, w);
-  *w = (xai__window){.axes = x->rank - 2};
+  if (c->node->op->fields) return xai__spatial_resolve(c, &a->window, NULL, a->ceil_mode != 0, w);
+  *w = (xai__spatial){.axes = x->rank - 2};
   for (int i = 0; i < 3; i++)
     w->in[i] = w->out[i] = w->kernel[i] = w->stride[i] = w->dilation[i] = 1;
   w->in[2] = w->kernel[2] = xai__span(x, 2, x->rank);
@@ -46,18 +46,18 @@ static int resolve(const xai__call *c, xai__window *w) {
 }
 
 static int infer_windows(xai__call *c) {
-  xai__window w;
+  xai__spatial w;
   XAI__TRY(xai__need_float(c, 0));
   XAI__TRY(resolve(c, &w));
   for (int i = 0; i < 3; i++)
-    if (w.pad[i] >= xai__window_extent(&w, i) || w.pad_end[i] >= xai__window_extent(&w, i))
+    if (w.pad[i] >= xai__spatial_extent(&w, i) || w.pad_end[i] >= xai__spatial_extent(&w, i))
       return xai__fail(c->err, XAI_E_MODEL, c->node->name,
                        "padding of %lld and %lld is not smaller than the window of %lld",
                        (long long)w.pad[i], (long long)w.pad_end[i],
-                       (long long)xai__window_extent(&w, i));
+                       (long long)xai__spatial_extent(&w, i));
   for (int k = 0; k < c->n_out; k++) {
     c->out[k].dtype = k == 0 ? XAI_F32 : XAI_I64;
-    xai__window_shape(&w, c->in[0].shape.d[0], c->in[0].shape.d[1], &c->out[k].shape);
+    xai__spatial_shape(&w, c->in[0].shape.d[0], c->in[0].shape.d[1], &c->out[k].shape);
   }
   return XAI_OK;
 }
@@ -86,19 +86,26 @@ typedef struct taps {
   int64_t first, n, counted;
 } taps;
 
-static taps taps_at(const xai__window *w, int i, int64_t o) {
-  int64_t d = w->dilation[i], start = o * w->stride[i] - w->pad[i], padded = w->in[i] + w->pad_end[i];
-  int64_t last = start + (w->kernel[i] - 1) * d, skip = start < 0 ? (d - 1 - start) / d : 0;
-  int64_t n = last < w->in[i] ? w->kernel[i] : start < w->in[i] ? (w->in[i] - 1 - start) / d + 1 : 0;
-  int64_t counted = last < padded ? w->kernel[i] : (padded - 1 - start) / d + 1;
-  return (taps){start + skip * d, n > skip ? n - skip : 0, counted};
+/* Number of taps of `kernel` from `start` on that lie before `end`. */
+static int64_t taps_before(int64_t start, int64_t d, int64_t kernel, int64_t end) {
+  if (start >= end) return 0;
+  int64_t n = (end - 1 - start) / d + 1;
+  return n < kernel ? n : kernel;
+}
+
+static taps taps_at(const xai__spatial *w, int i, int64_t o) {
+  int64_t d = w->dilation[i], start = o * w->stride[i] - w->pad[i];
+  int64_t skip = start < 0 ? (d - 1 - start) / d : 0;
+  int64_t n = taps_before(start, d, w->kernel[i], w->in[i]);
+  return (taps){start + skip * d, n > skip ? n - skip : 0,
+                taps_before(start, d, w->kernel[i], w->in[i] + w->pad_end[i])};
 }
 
 /* ---- a visit to every window, planes in parallel ---- */
 
 typedef struct visit visit;
 struct visit {
-  const xai__window *w;
+  const xai__spatial *w;
   void (*window)(const visit *v, int64_t plane, int64_t o, const taps *t);
   int64_t in_plane, out_plane;
   const float *x; /* of the input's shape */
@@ -111,7 +118,7 @@ struct visit {
 #define EACH_TAP(v, t, i, ...)                                                                    \
   for (int64_t z_ = 0; z_ < (t)[0].n; z_++)                                                       \
     for (int64_t y_ = 0; y_ < (t)[1].n; y_++) {                                                   \
-      const xai__window *w_ = (v)->w;                                                             \
+      const xai__spatial *w_ = (v)->w;                                                             \
       int64_t i = (((t)[0].first + z_ * w_->dilation[0]) * w_->in[1] + (t)[1].first +             \
                    y_ * w_->dilation[1]) * w_->in[2] + (t)[2].first;                              \
       for (int64_t x_ = 0; x_ < (t)[2].n; x_++, i += w_->dilation[2]) __VA_ARGS__                 \
@@ -136,7 +143,7 @@ static void visit_planes(void *ctx, int64_t begin, int64_t end) {
 }
 
 static int visit_all(xai__call *c, visit v) {
-  xai__window w;
+  xai__spatial w;
   XAI__TRY(resolve(c, &w));
   v.w = &w;
   v.in_plane = w.in[0] * w.in[1] * w.in[2];
@@ -162,7 +169,7 @@ static int64_t winner(const visit *v, const float *x, const taps *t) {
   return best;
 }
 
-static int64_t column_major(const xai__window *w, int64_t i) {
+static int64_t column_major(const xai__spatial *w, int64_t i) {
   int64_t x = i % w->in[2], y = i / w->in[2] % w->in[1], z = i / w->in[2] / w->in[1];
   return z + (y + x * w->in[1]) * w->in[0];
 }

@@ -1,7 +1,7 @@
-#include "op/window.h"
+#include "op/spatial.h"
 #include <string.h>
 
-int64_t xai__window_extent(const xai__window *w, int axis) {
+int64_t xai__spatial_extent(const xai__spatial *w, int axis) {
   return (w->kernel[axis] - 1) * w->dilation[axis] + 1;
 }
 
@@ -18,17 +18,17 @@ static int read_list(const xai__call *c, const char *what, xai__ints list, int a
                      what, list.n, axes);
   for (int i = 0; i < axes; i++) {
     int64_t v = list.n ? list.v[i] : preset;
-    if (v < low || v > XAI__WINDOW_MAX) return bad(c, what, v, low);
+    if (v < low || v > XAI__SPATIAL_MAX) return bad(c, what, v, low);
     dst[3 - axes + i] = v;
   }
   return XAI_OK;
 }
 
-static bool explicit_pads(const xai__window_attr *a) {
+static bool explicit_pads(const xai__spatial_attr *a) {
   return !a->auto_pad || !*a->auto_pad || !strcmp(a->auto_pad, "NOTSET");
 }
 
-static int read_pads(const xai__call *c, const xai__window_attr *a, xai__window *w) {
+static int read_pads(const xai__call *c, const xai__spatial_attr *a, xai__spatial *w) {
   static const char *const known[] = {"SAME_UPPER", "SAME_LOWER", "VALID"};
   if (!explicit_pads(a)) {
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
@@ -44,11 +44,11 @@ static int read_pads(const xai__call *c, const xai__window_attr *a, xai__window 
   return read_list(c, "pads", end, w->axes, 0, 0, w->pad_end);
 }
 
-int xai__window_read(const xai__call *c, const xai__window_attr *a, const int64_t *kernel,
-                     xai__window *w) {
+int xai__spatial_read(const xai__call *c, const xai__spatial_attr *a, const int64_t *kernel,
+                     xai__spatial *w) {
   XAI__TRY(xai__need_rank(c, 0, 3, 5));
   const xai__shape *x = &c->in[0].shape;
-  *w = (xai__window){.axes = x->rank - 2};
+  *w = (xai__spatial){.axes = x->rank - 2};
   for (int i = 0; i < 3; i++)
     w->in[i] = w->out[i] = w->kernel[i] = w->stride[i] = w->dilation[i] = 1;
   if (x->d[0] < 1) return bad(c, "the batch axis", x->d[0], 1);
@@ -65,7 +65,7 @@ int xai__window_read(const xai__call *c, const xai__window_attr *a, const int64_
   return read_pads(c, a, w);
 }
 
-void xai__window_split(const xai__window_attr *a, int64_t total, int64_t *begin, int64_t *end) {
+void xai__spatial_split(const xai__spatial_attr *a, int64_t total, int64_t *begin, int64_t *end) {
   int64_t small = total / 2;
   bool upper = a->auto_pad && !strcmp(a->auto_pad, "SAME_UPPER");
   *begin = upper ? small : total - small;
@@ -73,36 +73,36 @@ void xai__window_split(const xai__window_attr *a, int64_t total, int64_t *begin,
 }
 
 /* Number of windows. In ceil mode the last one may reach over the end, but must not start there. */
-static int64_t windows(const xai__window *w, int i, bool ceil_mode) {
-  int64_t room = w->in[i] + w->pad[i] + w->pad_end[i] - xai__window_extent(w, i);
+static int64_t windows(const xai__spatial *w, int i, bool ceil_mode) {
+  int64_t room = w->in[i] + w->pad[i] + w->pad_end[i] - xai__spatial_extent(w, i);
   if (room < 0) return 0;
   int64_t n = (ceil_mode ? room + w->stride[i] - 1 : room) / w->stride[i] + 1;
   if (ceil_mode && (n - 1) * w->stride[i] >= w->in[i] + w->pad[i]) n--;
   return n;
 }
 
-int xai__window_resolve(const xai__call *c, const xai__window_attr *a, const int64_t *kernel,
-                        bool ceil_mode, xai__window *w) {
-  XAI__TRY(xai__window_read(c, a, kernel, w));
+int xai__spatial_resolve(const xai__call *c, const xai__spatial_attr *a, const int64_t *kernel,
+                        bool ceil_mode, xai__spatial *w) {
+  XAI__TRY(xai__spatial_read(c, a, kernel, w));
   bool same = !explicit_pads(a) && a->auto_pad[0] == 'S';
   for (int i = 3 - w->axes; i < 3; i++) {
     if (same) {
       w->out[i] = (w->in[i] + w->stride[i] - 1) / w->stride[i];
-      int64_t total = (w->out[i] - 1) * w->stride[i] + xai__window_extent(w, i) - w->in[i];
-      xai__window_split(a, total > 0 ? total : 0, &w->pad[i], &w->pad_end[i]);
+      int64_t total = (w->out[i] - 1) * w->stride[i] + xai__spatial_extent(w, i) - w->in[i];
+      xai__spatial_split(a, total > 0 ? total : 0, &w->pad[i], &w->pad_end[i]);
     } else {
       w->out[i] = windows(w, i, ceil_mode && explicit_pads(a));
     }
     if (w->out[i] <= 0)
       return xai__fail(c->err, XAI_E_MODEL, c->node->name,
                        "a window of %lld does not fit into %lld elements",
-                       (long long)xai__window_extent(w, i),
+                       (long long)xai__spatial_extent(w, i),
                        (long long)(w->in[i] + w->pad[i] + w->pad_end[i]));
   }
   return XAI_OK;
 }
 
-void xai__window_product(const xai__window *w, xai__product *p) {
+void xai__spatial_product(const xai__spatial *w, xai__product *p) {
   for (int i = 0; i < 3; i++) {
     p->in[i] = w->in[i];
     p->out[i] = w->out[i];
@@ -113,7 +113,7 @@ void xai__window_product(const xai__window *w, xai__product *p) {
   }
 }
 
-void xai__window_shape(const xai__window *w, int64_t n, int64_t channels, xai__shape *out) {
+void xai__spatial_shape(const xai__spatial *w, int64_t n, int64_t channels, xai__shape *out) {
   *out = (xai__shape){w->axes + 2, {n, channels}};
   for (int i = 0; i < w->axes; i++) out->d[2 + i] = w->out[3 - w->axes + i];
 }
