@@ -1,0 +1,59 @@
+/* Parses a model from memory and, if it loads, runs it once on zeros (symbolic dimensions: 1) under
+ * tight limits. For models that nobody vouches for. */
+#ifndef XAI_TESTS_MODEL_RUN_H
+#define XAI_TESTS_MODEL_RUN_H
+#include <string.h>
+
+#include "graph/graph.h"
+
+#define MODEL_RUN_MAX_TENSOR (1 << 20)
+
+static inline int model_run_inputs(const xai_graph *g, xai_param *inputs, xai_tensor **tensors,
+                                   xai_error *err) {
+  for (int i = 0; i < g->n_inputs; i++) {
+    const xai__graph_value *v = &g->values[g->inputs[i]];
+    xai__shape shape = v->shape;
+    int64_t n;
+    if (shape.rank < 0) shape.rank = 0;
+    for (int k = 0; k < shape.rank; k++)
+      if (shape.d[k] < 0) shape.d[k] = 1;
+    if (!xai__shape_checked_count(&shape, &n) || n > MODEL_RUN_MAX_TENSOR)
+      return xai__fail(err, XAI_E_LIMIT, v->name, "input '%s' is too large", v->name);
+    int status = xai_tensor_create(v->dtype, shape.rank, shape.d, NULL, &tensors[i], err);
+    if (status) return status;
+    inputs[i] = (xai_param){.name = v->name, .tensor = tensors[i]};
+  }
+  return XAI_OK;
+}
+
+/* The first failure of xai_graph_parse, xai_session_create and xai_run. */
+static inline int model_run(const void *model, size_t n, xai_error *err) {
+  xai_options o = {.struct_size = sizeof o,
+                   .threads = 1,
+                   .max_memory = 64 << 20,
+                   .max_nodes = 1000,
+                   .max_tensor = MODEL_RUN_MAX_TENSOR};
+  enum { MOST = 16 };
+  xai_graph *g = NULL;
+  xai_session *s = NULL;
+  xai_result *result = NULL;
+  xai_param inputs[MOST];
+  xai_tensor *tensors[MOST] = {0};
+  memset(err, 0, sizeof *err);
+  int status = xai_graph_parse(model, n, &o, &g, err);
+  if (!status) status = xai_session_create(g, &o, &s, err);
+  if (!status && g->n_inputs > MOST)
+    status = xai__fail(err, XAI_E_LIMIT, NULL, "more than %d inputs", MOST);
+  if (!status) status = model_run_inputs(g, inputs, tensors, err);
+  if (!status) {
+    xai_request r = {.struct_size = sizeof r, .inputs = inputs, .n_inputs = (size_t)g->n_inputs};
+    status = xai_run(s, &r, &result, err);
+  }
+  xai_result_free(result);
+  for (int i = 0; i < MOST; i++) xai_tensor_free(tensors[i]);
+  xai_session_free(s);
+  xai_graph_free(g);
+  return status;
+}
+
+#endif
