@@ -1,0 +1,98 @@
+/* The bounds of a z-box layer: low and high of the graph's input, carried to the layer's own input by
+ * running what lies between on them [Montavon et al. 2017, METHODS section 2]. */
+#include <string.h>
+
+#include "op/broadcast.h"
+#include "rule/rule.h"
+
+/* The operand through which a node is affine or moves elements, or -1. */
+static int affine_operand(const xai_graph *g, const xai__node *node) {
+  int only = -1;
+  bool in_static[XAI__MAX_RANK];
+  if (node->n_in > XAI__MAX_RANK) return -1;
+  for (int k = 0; k < node->n_in; k++) {
+    in_static[k] = node->in[k] < 0 || g->values[node->in[k]].is_static;
+    if (!in_static[k] && only >= 0) return -1;
+    if (!in_static[k]) only = k;
+  }
+  xai__crossing cross = node->op->crossing ? node->op->crossing(node, in_static) : node->op->cross;
+  bool scaled = cross == XAI__CROSS_PASS && node->n_in == 2; /* Mul, Div by a constant */
+  return cross == XAI__CROSS_NORM || cross == XAI__CROSS_ROUTE || scaled ? only : -1;
+}
+
+/* A number, a vector of channels or a tensor that repeats over an input, written out. */
+static int fill_input(xai__call *c, const xai__value *bound, const xai__view *to, const char *input) {
+  if (!bound->tensor) {
+    xai__fill(c->engine, xai__f(to), xai__count(&to->shape), (float)bound->number);
+    return XAI_OK;
+  }
+  xai__view from = {XAI_F32, bound->tensor->shape, bound->tensor->data};
+  if (from.shape.rank == 1 && to->shape.rank > 1) { /* one a channel: axis 1 */
+    int64_t n = from.shape.d[0];
+    from.shape.rank = to->shape.rank - 1;
+    for (int i = 0; i < from.shape.rank; i++) from.shape.d[i] = i ? 1 : n;
+  }
+  xai__shape both;
+  if (bound->tensor->dtype != XAI_F32 || !xai__shape_broadcast(&from.shape, &to->shape, &both) ||
+      !xai__shape_equal(&both, &to->shape))
+    return xai__fail(c->err, XAI_E_ARGUMENT, bound->name,
+                     "parameter '%s' of shape %s does not fit input '%s' of shape %s", bound->name,
+                     xai__shape_text(&bound->tensor->shape).text, input,
+                     xai__shape_text(&to->shape).text);
+  xai__broadcast_copy(c->engine, to, &from);
+  return XAI_OK;
+}
+
+/* The value `v` of the network would have if its input were `bound`. */
+static int carry(xai__rules *r, xai__call *c, int v, const xai__value *bound, xai__view *out) {
+  const xai_graph *g = r->plan->graph;
+  *out = r->plan->value[v];
+  out->data = xai__scratch(c->engine, (size_t)xai__count(&out->shape), sizeof(float), c->err);
+  if (!out->data) return c->err->status;
+  int n = g->values[v].producer;
+  if (n < 0) return fill_input(c, bound, out, g->values[v].name);
+  const xai__node *node = &g->nodes[n];
+  int k = affine_operand(g, node);
+  if (k < 0 || node->n_out != 1)
+    return xai__fail(c->err, XAI_E_UNSUPPORTED, node->name,
+                     "bounds of the input cannot be carried through node '%s' (%s)", node->name,
+                     node->op->type);
+  xai__view in[XAI__MAX_RANK];
+  bool in_static[XAI__MAX_RANK];
+  for (int i = 0; i < node->n_in; i++) {
+    in[i] = node->in[i] < 0 ? (xai__view){XAI_F32, {-1, {0}}, NULL} : r->plan->value[node->in[i]];
+    in_static[i] = i != k;
+  }
+  XAI__TRY(carry(r, c, node->in[k], bound, &in[k]));
+  xai__call run = {node, node->n_in, 1, in, out, in_static, c->engine, c->err};
+  return xai__node_forward(&run);
+}
+
+int xai__layer_bounds(xai__rules *r, const xai__step *step, const xai__params *params,
+                      xai_error *err) {
+  xai__layer *l = &r->layer[step - r->plan->steps.v];
+  if (l->low) return XAI_OK;
+  xai__engine *e = r->plan->engine;
+  const xai__value *low = xai__params_find(params, "low"), *high = xai__params_find(params, "high");
+  if (!low || !high || !low->set || !high->set)
+    return xai__fail(err, XAI_E_ARGUMENT, low && low->set ? "high" : "low",
+                     "the bounds of the input are needed: low=, high= (numbers, or one a channel)");
+  int v = step->node.in[step->operand];
+  xai__call c = {.engine = e, .err = err};
+  size_t mark = xai__scratch_mark(e), n = (size_t)xai__count(&r->plan->value[v].shape);
+  xai__view a, b;
+  int status = carry(r, &c, v, low, &a);
+  if (!status) status = carry(r, &c, v, high, &b);
+  if (!status) {
+    l->low = xai__new_raw(xai__engine_memory(e), 2 * n, sizeof *l->low, err);
+    l->high = l->low + n;
+    if (!l->low) status = err->status;
+  }
+  for (size_t i = 0; i < n && !status; i++) { /* a negative scale swaps them */
+    float x = xai__f(&a)[i], y = xai__f(&b)[i];
+    l->low[i] = x < y ? x : y;
+    l->high[i] = x < y ? y : x;
+  }
+  xai__scratch_release(e, mark);
+  return status;
+}

@@ -1,0 +1,219 @@
+/* How relevance crosses one step: a function per crossing [METHODS section 3]. */
+#include <string.h>
+
+#include "op/broadcast.h"
+#include "op/own.h"
+#include "rule/rule.h"
+
+/* One step being crossed. */
+typedef struct crossing {
+  xai__rules *r;
+  const xai__step *step;
+  xai__call *c;
+  const xai__assignment *a;
+  const xai__view *gout, *gin;
+  double *ledger; /* of the step's origin, or NULL */
+} crossing;
+
+static bool option_is(const crossing *x, const char *name, const char *choice) {
+  return xai__params_is(x->r->params, name, choice);
+}
+
+static float stabilizer(const crossing *x) {
+  return (float)xai__params_number(x->r->params, "stabilizer");
+}
+
+/* gin[k] += share * R, summed where operand k is repeated. */
+static int hand_to(crossing *x, int k, float share) {
+  const xai__view *to = &x->gin[k], *R = &x->gout[0];
+  xai__shape both;
+  if (!to->data) return XAI_OK;
+  if (xai__count(&to->shape) == xai__count(&R->shape)) { /* also in another shape */
+    xai__add_scaled(x->c->engine, xai__f(to), xai__f(R), xai__count(&R->shape), share);
+    return XAI_OK;
+  }
+  if (!xai__shape_broadcast(&to->shape, &R->shape, &both) || !xai__shape_equal(&both, &R->shape))
+    return xai__fail(x->c->err, XAI_E_ARGUMENT, x->c->node->name,
+                     "relevance of shape %s cannot pass to operand %d of node '%s' (%s), of shape %s",
+                     xai__shape_text(&R->shape).text, k, x->c->node->name, x->c->node->op->type,
+                     xai__shape_text(&to->shape).text);
+  xai__sum_to(x->c->engine, to, R, share);
+  return XAI_OK;
+}
+
+static int cross_pass(crossing *x) { return hand_to(x, x->step->operand, 1); }
+
+static int cross_gradient(crossing *x) { return xai__node_vjp(x->c, x->gout, x->gin); }
+
+static int cross_none(crossing *x) {
+  (void)x;
+  return XAI_OK;
+}
+
+static int cross_refused(crossing *x) {
+  return xai__fail(x->c->err, XAI_E_UNSUPPORTED, x->c->node->name,
+                   "no relevance is defined through node '%s' (%s)", x->c->node->name,
+                   x->c->node->op->type);
+}
+
+/* Any linear map without weights: R_i = x_i J_i' (R / stab(y)). What constants and shifts add to y
+ * takes its share as a bias. */
+static int cross_norm(crossing *x) {
+  xai__call *c = x->c;
+  xai__engine *e = c->engine;
+  int64_t n = xai__count(&c->out[0].shape);
+  bool shifted = false;
+  for (int k = 0; k < c->n_in; k++)
+    shifted |= c->in_static[k] && c->in[k].shape.rank >= 0 && c->in[k].dtype == XAI_F32;
+  if (shifted && option_is(x, "bias", "zero")) return cross_pass(x);
+  float *s = xai__scratch(e, (size_t)n, sizeof *s, c->err);
+  xai__view *g = xai__scratch(e, (size_t)c->n_in, sizeof *g, c->err);
+  if (!s || !g) return c->err->status;
+  xai__own_divide(e, xai__f(&x->gout[0]), xai__f(&c->out[0]), 1, n, stabilizer(x), s, x->ledger);
+  for (int k = 0; k < c->n_in; k++) {
+    g[k] = x->gin[k];
+    if (!g[k].data) continue;
+    int64_t m = xai__count(&g[k].shape);
+    if (!(g[k].data = xai__scratch(e, (size_t)m, sizeof(float), c->err))) return c->err->status;
+    xai__fill(e, xai__f(&g[k]), m, 0);
+  }
+  xai__view share = x->gout[0];
+  share.data = s;
+  XAI__TRY(xai__node_vjp(c, &share, g));
+  double handed = 0;
+  for (int k = 0; k < c->n_in; k++) {
+    if (!g[k].data) continue;
+    int64_t m = xai__count(&g[k].shape);
+    if (x->ledger) handed += xai__dot(e, xai__f(&c->in[k]), xai__f(&g[k]), m);
+    xai__add_product(e, xai__f(&x->gin[k]), xai__f(&c->in[k]), xai__f(&g[k]), m);
+  }
+  if (x->ledger && shifted)
+    x->ledger[XAI__BIAS] += xai__dot(e, xai__f(&c->out[0]), s, n) - handed;
+  return XAI_OK;
+}
+
+static bool from_softmax(const crossing *x, int k) {
+  return x->step->gate && x->step->gate[k] == XAI__GATE_SOFTMAX;
+}
+
+static int cross_own(crossing *x) {
+  xai__call *c = x->c;
+  const char *const names[] = {"softmax", "matmul", "maxpool"};
+  const char *text[3];
+  for (int i = 0; i < 3; i++) text[i] = xai__params_find(x->r->params, names[i])->text;
+  bool *softmax = xai__scratch(c->engine, (size_t)c->n_in + 1, 1, c->err);
+  if (!softmax) return c->err->status;
+  for (int k = 0; k < c->n_in; k++) softmax[k] = from_softmax(x, k);
+  xai__own_options o = {stabilizer(x), option_is(x, "bias", "zero"), text[0], text[1], text[2],
+                        softmax, x->ledger};
+  return c->node->op->relevance(c, &o, x->gout, x->gin);
+}
+
+static int cross_route(crossing *x) {
+  bool own = x->c->node->op->relevance && !option_is(x, "maxpool", "winner");
+  return own ? cross_own(x) : cross_gradient(x);
+}
+
+/* Which factor of a product is a gate: 0, 1, or -1 if none or both are. */
+static int gate_factor(const crossing *x) {
+  int a = x->step->gate[0], b = x->step->gate[1];
+  if (a == XAI__GATE_TANH && b > XAI__GATE_TANH) a = XAI__NO_GATE;
+  if (b == XAI__GATE_TANH && a > XAI__GATE_TANH) b = XAI__NO_GATE;
+  if (a && b) return -1;
+  if (a || b) return a ? 0 : 1;
+  if (!option_is(x, "mul", "value")) return -1;
+  int64_t n = xai__count(&x->c->out[0].shape);
+  if (xai__count(&x->c->in[0].shape) < n && xai__count(&x->c->in[1].shape) == n) return 0;
+  return 1;
+}
+
+static int cross_gate(crossing *x) {
+  int gate = option_is(x, "mul", "uniform") ? -1 : gate_factor(x);
+  if (gate >= 0) return hand_to(x, 1 - gate, 1);
+  XAI__TRY(hand_to(x, 0, 0.5f));
+  return hand_to(x, 1, 0.5f);
+}
+
+static int cross_terms(crossing *x) {
+  if (!x->a->rule)
+    return xai__fail(x->c->err, XAI_E_UNSUPPORTED, x->c->node->name,
+                     "no rule is assigned to linear layer '%s'", x->c->node->name);
+  return xai__rule_terms(x->r, x->step, x->c, x->a, x->gout, x->gin, x->ledger);
+}
+
+/* By crossing, and by the kind of an assigned rule. */
+static int (*const by_crossing[])(crossing *) = {
+    [XAI__CROSS_NONE] = cross_none,     [XAI__CROSS_PASS] = cross_pass,
+    [XAI__CROSS_LINEAR] = cross_terms,  [XAI__CROSS_NORM] = cross_norm,
+    [XAI__CROSS_ROUTE] = cross_route,   [XAI__CROSS_GATE] = cross_gate,
+    [XAI__CROSS_OWN] = cross_own,       [XAI__CROSS_REFUSED] = cross_refused,
+};
+static int (*const by_rule[])(crossing *) = {
+    [XAI__RULE_TERMS] = cross_terms,
+    [XAI__RULE_PASS] = cross_pass,
+    [XAI__RULE_NORM] = cross_norm,
+    [XAI__RULE_GRADIENT] = cross_gradient,
+};
+
+/* Where what is left over goes: relevance moved to a constant, or a rule that does not conserve. */
+static xai__column remainder_column(const crossing *x) {
+  if (x->a->rule && x->a->rule->kind == XAI__RULE_GRADIENT) return XAI__RULE;
+  if (x->step->cross == XAI__CROSS_OWN) return XAI__RULE;
+  if (x->step->cross == XAI__CROSS_ROUTE) return XAI__CONSTANT;
+  return XAI__COLUMNS;
+}
+
+static double total(const crossing *x, const xai__view *v, int n) {
+  double sum = 0;
+  for (int k = 0; k < n; k++)
+    if (v[k].data) sum += xai__sum(x->c->engine, xai__f(&v[k]), xai__count(&v[k].shape));
+  return sum;
+}
+
+int xai__rules_cross(void *rules, const xai__step *step, xai__call *c, const xai__view *gout,
+                     const xai__view *gin) {
+  xai__rules *r = rules;
+  crossing x = {r, step, c, &r->assigned[step - r->plan->steps.v], gout, gin, NULL};
+  double before = 0, row[XAI__COLUMNS] = {0};
+  if (r->ledger) {
+    x.ledger = row;
+    before = total(&x, gin, c->n_in);
+  }
+  XAI__TRY(x.a->rule ? by_rule[x.a->rule->kind](&x) : by_crossing[step->cross](&x));
+  if (!r->ledger) return XAI_OK;
+  row[XAI__IN] = total(&x, gout, c->n_out);
+  row[XAI__OUT] = total(&x, gin, c->n_in) - before;
+  double rest = row[XAI__IN];
+  for (int i = XAI__OUT; i < XAI__COLUMNS; i++) rest -= row[i];
+  xai__column column = remainder_column(&x);
+  if (column < XAI__COLUMNS) row[column] += rest;
+  for (int i = 0; i < XAI__COLUMNS; i++) r->ledger[step->origin * XAI__COLUMNS + i] += row[i];
+  return XAI_OK;
+}
+
+int xai__rules_create(xai__plan *p, const xai__params *params, const xai__assignment *assigned,
+                      xai__rules **out, xai_error *err) {
+  xai__rules *r = xai__new(xai__engine_memory(p->engine), 1, sizeof *r, err);
+  if (!r) return err->status;
+  r->layer = xai__new(xai__engine_memory(p->engine), (size_t)p->steps.n + 1, sizeof *r->layer, err);
+  if (!r->layer) {
+    xai__free(r);
+    return err->status;
+  }
+  r->plan = p;
+  r->params = params;
+  r->assigned = assigned;
+  *out = r;
+  return XAI_OK;
+}
+
+void xai__rules_free(xai__rules *r) {
+  if (!r) return;
+  for (int i = 0; i < r->plan->steps.n; i++) {
+    xai__free(r->layer[i].own_w);
+    xai__free(r->layer[i].own_b);
+    xai__free(r->layer[i].low);
+  }
+  xai__free(r->layer);
+  xai__free(r);
+}

@@ -1,0 +1,92 @@
+/* Rules: how relevance crosses a step. A rule never names an operator.
+ *
+ * For a linear layer z = W x + b a rule is a list of terms [METHODS section 2]: each term edits the
+ * input, the weights and the bias, and belongs to a group; the terms of a group add up to one
+ * denominator, and the group serves some outputs with one coefficient:
+ *   z_g = sum over terms of sign * (we(W) xe(x) + be(b)),   s_g = R / stab(z_g, e) where served,
+ *   R_in += coef_g * sign * xe(x) * we(W)' s_g.
+ * To add a rule: a row in rule.c. */
+#ifndef XAI_RULE_RULE_H
+#define XAI_RULE_RULE_H
+#include "base/param.h"
+#include "exec/exec.h"
+
+typedef enum { XAI__RULE_TERMS, XAI__RULE_PASS, XAI__RULE_NORM, XAI__RULE_GRADIENT } xai__rule_kind;
+typedef enum { XAI__ID, XAI__POS, XAI__NEG, XAI__MORE_POS, XAI__MORE_NEG, XAI__SQUARED, XAI__ONE,
+               XAI__NONE } xai__edit_name; /* MORE_POS: v + gamma v+ */
+typedef enum { XAI__AT_X, XAI__AT_LOW, XAI__AT_HIGH } xai__operand_name;
+typedef enum { XAI__ALL, XAI__WHERE_POS, XAI__WHERE_NEG } xai__served;
+typedef enum { XAI__BY_ONE, XAI__BY_ALPHA, XAI__BY_MINUS_BETA } xai__coef_name;
+
+#define XAI__MAX_TERMS 4
+#define XAI__MAX_GROUPS 2
+
+typedef struct xai__rule_term {
+  xai__operand_name at;
+  xai__edit_name x, w, b;
+  int group;
+  float sign;
+} xai__rule_term;
+
+typedef struct xai__rule {
+  const char *name, *schema;
+  xai__rule_kind kind;
+  int n_terms, n_groups;
+  xai__rule_term term[XAI__MAX_TERMS];
+  struct {
+    xai__served served;
+    xai__coef_name coef;
+  } group[XAI__MAX_GROUPS];
+  bool absolute; /* stabilised by `epsilon` and `rms`, not by `stabilizer` */
+  int (*check)(const xai__params *p, xai_error *err);
+} xai__rule;
+
+const xai__rule *xai__rule_find(const char *name);
+const xai__rule *xai__rule_at(size_t i); /* NULL past the end */
+
+/* Parameters that every relevance method takes besides its own. */
+extern const char xai__relevance_schema[];
+
+/* What one step does with relevance. rule NULL: the default of its crossing. */
+typedef struct xai__assignment {
+  const xai__rule *rule;
+  const xai__params *params; /* of the rule; of the method where there is no rule */
+  enum { XAI__BY_DEFAULT, XAI__BY_COMPOSITE, XAI__BY_USER } by;
+} xai__assignment;
+
+/* A linear layer as rules see it: what is folded into it is part of w and b. */
+typedef struct xai__layer {
+  bool ready;
+  float *own_w, *own_b; /* NULL: the node's own */
+  int64_t n_bias;
+  float *low, *high; /* z-box bounds of its input, of its shape */
+} xai__layer;
+
+/* A relevance sweep over a plan: the user of xai__rules_cross. */
+typedef struct xai__rules {
+  xai__plan *plan;
+  const xai__params *params; /* of the method */
+  const xai__assignment *assigned; /* per step of plan->steps */
+  xai__layer *layer;               /* per step */
+  double *ledger;                  /* [nodes][XAI__COLUMNS] or NULL */
+} xai__rules;
+
+int xai__rules_create(xai__plan *p, const xai__params *params, const xai__assignment *assigned,
+                      xai__rules **out, xai_error *err);
+void xai__rules_free(xai__rules *r);
+/* The xai__cross_fn of relevance. */
+int xai__rules_cross(void *rules, const xai__step *step, xai__call *c, const xai__view *gout,
+                     const xai__view *gin);
+
+/* ---- inside the room ---- */
+
+/* A linear layer by its terms. */
+int xai__rule_terms(xai__rules *r, const xai__step *step, xai__call *c, const xai__assignment *a,
+                    const xai__view *gout, const xai__view *gin, double *ledger);
+/* The product of a step with everything folded in; *x: its input operand. */
+int xai__layer_product(xai__rules *r, const xai__step *step, xai__call *c, xai__product *p, int *x);
+/* Fills the layer's low and high from the parameters of those names. */
+int xai__layer_bounds(xai__rules *r, const xai__step *step, const xai__params *params,
+                      xai_error *err);
+
+#endif
