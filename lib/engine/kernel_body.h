@@ -1,0 +1,217 @@
+/* The kernels of one instruction set, from its V, VECTOR, ROWS, FMA, FMA1, SPLAT and FILL. */
+#include <string.h>
+
+#if defined(__clang__)
+#pragma STDC FP_CONTRACT OFF
+#define UNROLL _Pragma("unroll")
+#else
+#define UNROLL _Pragma("GCC unroll 16")
+#endif
+#define INLINE static inline __attribute__((always_inline))
+
+INLINE V load(const float *p) {
+  V v;
+  memcpy(&v, p, sizeof v);
+  return v;
+}
+
+INLINE void store(float *p, V v) { memcpy(p, &v, sizeof v); }
+
+/* ---- the tile: R rows by N vectors of accumulators in registers ---- */
+
+INLINE void tile_of(const int R, const int N, int64_t k, const float *a, const float *b,
+                    float *acc, bool resume) {
+  V c[ROWS][2];
+  UNROLL for (int r = 0; r < R; r++)
+    UNROLL for (int v = 0; v < N; v++)
+      c[r][v] = resume ? load(acc + (r * N + v) * VECTOR) : SPLAT(0.0f);
+  for (; k > 0; k--, a += R, b += N * VECTOR) {
+    V w[2];
+    UNROLL for (int v = 0; v < N; v++) w[v] = load(b + v * VECTOR);
+    UNROLL for (int r = 0; r < R; r++) {
+      const V x = SPLAT(a[r]);
+      UNROLL for (int v = 0; v < N; v++) c[r][v] = FMA(x, w[v], c[r][v]);
+    }
+  }
+  UNROLL for (int r = 0; r < R; r++)
+    UNROLL for (int v = 0; v < N; v++) store(acc + (r * N + v) * VECTOR, c[r][v]);
+}
+
+#define TILE(R) \
+  case R: \
+    if (vectors == 2) \
+      tile_of(R, 2, k, a, b, acc, resume); \
+    else \
+      tile_of(R, 1, k, a, b, acc, resume); \
+    break;
+
+static void tile(int rows, int vectors, int64_t k, const float *a, const float *b, float *acc,
+                 bool resume) {
+  switch (rows) {
+    TILE(1) TILE(2) TILE(3) TILE(4) TILE(5) TILE(6)
+#if ROWS > 6
+    TILE(7) TILE(8) TILE(9) TILE(10) TILE(11) TILE(12)
+#endif
+#if ROWS > 12
+    TILE(13) TILE(14)
+#endif
+  }
+}
+
+/* ---- packing ---- */
+
+static void transpose(const float *from, int64_t stride, int count, int64_t k, int width,
+                      float *to) {
+  for (int64_t j = 0; j < k; j++) {
+    for (int i = 0; i < count; i++) to[j * width + i] = from[i * stride + j];
+    for (int i = count; i < width; i++) to[j * width + i] = 0;
+  }
+}
+
+static void copy(const float *from, int64_t stride, int count, int64_t k, int width, float *to) {
+  for (int64_t j = 0; j < k; j++, to += width, from += stride) {
+    memcpy(to, from, (size_t)count * sizeof *to);
+    for (int i = count; i < width; i++) to[i] = 0;
+  }
+}
+
+static void gather(const float *from, int64_t plane, int64_t channels, const xai__run *run,
+                   int runs, int64_t step, bool ones, int width, float *to, int64_t to_step) {
+  for (int64_t c = 0; c < channels; c++, from += plane, to += to_step) {
+    for (int i = 0; i < width; i++) to[i] = 0;
+    for (int j = 0; j < runs; j++) {
+      const float *x = from + run[j].from;
+      float *t = to + run[j].at;
+      const int n = run[j].count;
+      if (ones)
+        for (int i = 0; i < n; i++) t[i] = 1;
+      else if (step == 1)
+        for (int i = 0; i < n; i++) t[i] = x[i];
+      else
+        for (int i = 0; i < n; i++) t[i] = x[i * step];
+    }
+  }
+}
+
+static void edit(xai__edit e, float *v, int64_t n) {
+  if (e.form == XAI__LINEAR)
+    for (int64_t i = 0; i < n; i++) v[i] = v[i] * (v[i] > 0 ? e.pos : e.neg);
+  else if (e.form == XAI__SQUARE)
+    for (int64_t i = 0; i < n; i++) v[i] = v[i] * v[i];
+  else
+    for (int64_t i = 0; i < n; i++) v[i] = 1;
+}
+
+/* ---- results ---- */
+
+static void emit(const xai__epilogue *ep, float *y, const float *x, const float *acc, int64_t n) {
+  const float coef = ep->coef, pos = coef * ep->edit.pos, neg = coef * ep->edit.neg;
+  if (ep->form == XAI__SET)
+    memcpy(y, acc, (size_t)n * sizeof *y);
+  else if (ep->form == XAI__ADD)
+    for (int64_t i = 0; i < n; i++) y[i] += acc[i];
+  else if (ep->edit.form == XAI__LINEAR)
+    for (int64_t i = 0; i < n; i++) y[i] += x[i] * (x[i] > 0 ? pos : neg) * acc[i];
+  else if (ep->edit.form == XAI__SQUARE)
+    for (int64_t i = 0; i < n; i++) y[i] += coef * (x[i] * x[i]) * acc[i];
+  else
+    for (int64_t i = 0; i < n; i++) y[i] += coef * acc[i];
+}
+
+static void add_tile_bias(const xai__spot *s, float *acc, int rows, int lanes, int width,
+                          const int64_t *row, const int64_t *lane, int64_t at) {
+  for (int r = 0; r < rows; r++, acc += width) {
+    if (s->bias_kind == XAI__BIAS_OF_ROW) {
+      const float b = xai__edited(s->be, s->bias[at + r]);
+      for (int l = 0; l < lanes; l++) acc[l] += b;
+    } else if (s->bias_kind == XAI__BIAS_OF_LANE) {
+      for (int l = 0; l < lanes; l++) acc[l] += xai__edited(s->be, s->bias[at + l]);
+    } else {
+      for (int l = 0; l < lanes; l++)
+        acc[l] += xai__edited(s->be, s->bias[(row[r] + lane[l]) % s->n_bias]);
+    }
+  }
+}
+
+static int length_of_run(const int64_t *at, int from, int n) {
+  int i = from + 1;
+  while (i < n && at[i] == at[i - 1] + 1) i++;
+  return i - from;
+}
+
+static int count_runs(const int64_t *at, int n) {
+  int runs = 0;
+  for (int i = 0; i < n; i += length_of_run(at, i, n)) runs++;
+  return runs;
+}
+
+static void finish(const xai__spot *s, float *acc, int rows, int lanes, int width,
+                   const int64_t *row, const int64_t *lane, int64_t bias_at) {
+  float turned[XAI__MAX_LANES * XAI__MAX_ROWS];
+  if (s->bias) add_tile_bias(s, acc, rows, lanes, width, row, lane, bias_at);
+  if (count_runs(row, rows) * lanes < count_runs(lane, lanes) * rows) {
+    for (int l = 0; l < lanes; l++)
+      for (int r = 0; r < rows; r++) turned[l * XAI__MAX_ROWS + r] = acc[r * width + l];
+    const int64_t *t = row;
+    row = lane;
+    lane = t;
+    const int n = rows;
+    rows = lanes;
+    lanes = n;
+    acc = turned;
+    width = XAI__MAX_ROWS;
+  }
+  for (int l = 0, n; l < lanes; l += n) {
+    n = length_of_run(lane, l, lanes);
+    for (int r = 0; r < rows; r++) {
+      const int64_t at = row[r] + lane[l];
+      emit(&s->ep, s->z + at, s->ep.x ? s->ep.x + at : NULL, acc + r * width + l, n);
+    }
+  }
+}
+
+/* ---- rows ---- */
+
+#define AXPY(EDITED)                                              \
+  if (acc_step == 1 && step == 1)                                 \
+    for (int64_t i = 0; i < n; i++) {                             \
+      const float v = x[i];                                       \
+      acc[i] = FMA1(w, EDITED, acc[i]);                           \
+    }                                                             \
+  else                                                            \
+    for (int64_t i = 0; i < n; i++) {                             \
+      const float v = x[i * step];                                \
+      acc[i * acc_step] = FMA1(w, EDITED, acc[i * acc_step]);     \
+    }
+
+static void axpy(float *acc, int64_t acc_step, const float *x, int64_t step, int64_t n, float w,
+                 xai__edit e) {
+  if (xai__edit_is_identity(e)) {
+    AXPY(v)
+  } else if (e.form == XAI__LINEAR) {
+    AXPY(v * (v > 0 ? e.pos : e.neg))
+  } else if (e.form == XAI__SQUARE) {
+    AXPY(v * v)
+  } else {
+    AXPY(((void)v, 1.0f))
+  }
+}
+
+static void add_bias(const xai__spot *s, float *acc, int64_t n, int64_t element, int64_t channel) {
+  if (!s->bias) return;
+  if (s->bias_kind == XAI__BIAS_OF_ROW) {
+    const float b = xai__edited(s->be, s->bias[channel]);
+    for (int64_t i = 0; i < n; i++) acc[i] += b;
+  } else {
+    for (int64_t i = 0; i < n; i++) acc[i] += xai__edited(s->be, s->bias[(element + i) % s->n_bias]);
+  }
+}
+
+static void add_scaled(float *y, const float *x, int64_t n, float scale) {
+  for (int64_t i = 0; i < n; i++) y[i] += scale * x[i];
+}
+
+void FILL(xai__kernels *k) {
+  *k = (xai__kernels){VECTOR, ROWS, tile, transpose, copy, gather, edit, finish,
+                      axpy, add_bias, emit, add_scaled};
+}

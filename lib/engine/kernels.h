@@ -1,0 +1,64 @@
+/* The table of inner kernels of one instruction set; filled by xai__kernels_*, portable first.
+ *
+ * Every kernel computes an output as one chain acc = fma(a_k, b_k, acc), k ascending from acc = 0,
+ * whatever the tile it falls in, so all of them agree bit for bit within an instruction set. */
+#ifndef XAI_ENGINE_KERNELS_H
+#define XAI_ENGINE_KERNELS_H
+#include "engine/engine.h"
+
+#define XAI__MAX_VECTOR 16              /* floats in the widest vector */
+#define XAI__MAX_LANES (2 * XAI__MAX_VECTOR)
+#define XAI__MAX_ROWS 16
+
+/* Lanes [at, at + count) of a panel come from source[from + i * step]. */
+typedef struct xai__run {
+  int at, count;
+  int64_t from;
+} xai__run;
+
+/* Where a tile goes: element (r, l) to z[row[r] + lane[l]]; see finish. */
+typedef struct xai__spot {
+  float *z;
+  const float *bias; /* NULL: none */
+  int64_t n_bias;
+  enum { XAI__BIAS_OF_ROW, XAI__BIAS_OF_LANE, XAI__BIAS_OF_ELEMENT } bias_kind;
+  xai__edit be;
+  xai__epilogue ep;
+} xai__spot;
+
+typedef struct xai__kernels {
+  int vector, rows; /* floats a vector; most rows of a tile */
+  /* acc[rows][vectors * vector] (+)= sum over k of a[k][rows] b[k][vectors * vector]; vectors is
+   * 1 or 2; resume: start from acc, else from 0. */
+  void (*tile)(int rows, int vectors, int64_t k, const float *a, const float *b, float *acc,
+               bool resume);
+  /* to[k][width] from source[i * stride + k] (transpose) or source[k * stride + i] (copy), i below
+   * count; lanes from count to width are 0. */
+  void (*transpose)(const float *from, int64_t stride, int count, int64_t k, int width, float *to);
+  void (*copy)(const float *from, int64_t stride, int count, int64_t k, int width, float *to);
+  /* For each of `channels`: to[c * to_step ..+ width] from runs of from[c * plane], else 0. */
+  void (*gather)(const float *from, int64_t plane, int64_t channels, const xai__run *run, int runs,
+                 int64_t step, bool ones, int width, float *to, int64_t to_step);
+  void (*edit)(xai__edit e, float *v, int64_t n);
+  /* Adds the bias, applies the epilogue. bias_at: first of the tile (not for XAI__BIAS_OF_ELEMENT).
+   * acc is destroyed. */
+  void (*finish)(const xai__spot *s, float *acc, int rows, int lanes, int width,
+                 const int64_t *row, const int64_t *lane, int64_t bias_at);
+  /* acc[i * acc_step] = fma(w, edited x[i * step], acc[i * acc_step]) */
+  void (*axpy)(float *acc, int64_t acc_step, const float *x, int64_t step, int64_t n, float w,
+               xai__edit e);
+  /* Adds the bias to a row of n at z[element]; channel: for a bias of rows. */
+  void (*add_bias)(const xai__spot *s, float *acc, int64_t n, int64_t element, int64_t channel);
+  /* y (epilogue)= acc along a row of n; x beside y. */
+  void (*emit)(const xai__epilogue *ep, float *y, const float *x, const float *acc, int64_t n);
+  void (*add_scaled)(float *y, const float *x, int64_t n, float scale);
+} xai__kernels;
+
+void xai__kernels_portable(xai__kernels *k);
+void xai__kernels_avx2(xai__kernels *k);
+void xai__kernels_avx512(xai__kernels *k);
+void xai__kernels_neon(xai__kernels *k);
+/* The best of this machine up to max_isa (0: no bound). */
+void xai__kernels_choose(int max_isa, xai__kernels *k);
+
+#endif
