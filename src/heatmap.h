@@ -17,12 +17,17 @@ void heatmap_reduce(const float *relevance, size_t channels, size_t pixels,
                     enum heatmap_channels how, float *map);
 
 /* The symmetric scale: the clip-th percentile of |map| as numpy.percentile gives it, the largest
- * |map| when clip is 0 or >= 100. 0 for a map of zeros (then everything is white). -1 without
- * memory. */
+ * |map| when clip is 0 or >= 100 or the percentile is 0. 0 for a map of zeros (then everything is
+ * white). -1 without memory. */
 double heatmap_scale(const float *map, size_t n, double clip);
 
 /* t = value / scale, clamped to -1..1, to a colour. */
 void heatmap_colour(enum heatmap_palette palette, double t, unsigned char rgb[3]);
+
+/* To another size: nearest, or smooth: bilinear where it grows, averaged where it shrinks (which
+ * smooth = 0 does as well, so that nothing is lost). -1 without memory. */
+int heatmap_resample(const float *map, int height, int width, int smooth, float *out,
+                     int out_height, int out_width);
 
 /* One pixel an element. */
 int heatmap_render(const float *map, int height, int width, double scale,
