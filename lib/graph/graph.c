@@ -231,11 +231,17 @@ static int operands(xai_graph *g, const char *const *names, int *n, const int **
   return XAI_OK;
 }
 
-static int check_count(const xai__node *node, const char *what, int n, int low, int high,
-                       xai_error *err) {
-  if (n >= low && (high < 0 || n <= high)) return XAI_OK;
-  return xai__fail(err, XAI_E_MODEL, node->name, "node '%s' (%s) has %d %s, not %d to %d",
-                   node->name, node->op->type, n, what, low, high < 0 ? 1000000 : high);
+/* Between low and high of them, and the first `low` are there. */
+static int check_operands(const xai__node *node, const char *what, const int *v, int n, int low,
+                          int high, xai_error *err) {
+  if (n < low || (high >= 0 && n > high))
+    return xai__fail(err, XAI_E_MODEL, node->name, "node '%s' (%s) has %d %s, not %d to %d",
+                     node->name, node->op->type, n, what, low, high < 0 ? 1000000 : high);
+  for (int i = 0; i < low; i++)
+    if (v[i] < 0)
+      return xai__fail(err, XAI_E_MODEL, node->name, "node '%s' (%s) lacks number %d of its %s",
+                       node->name, node->op->type, i, what);
+  return XAI_OK;
 }
 
 int xai__graph_add_node(xai_graph *g, const char *domain, const char *type, int opset,
@@ -261,8 +267,8 @@ int xai__graph_add_node(xai_graph *g, const char *domain, const char *type, int 
   if (!(node.name = xai__arena_text(&g->arena, name, strlen(name), err))) return err->status;
   XAI__TRY(operands(g, in, &node.n_in, &node.in, err));
   XAI__TRY(operands(g, out, &node.n_out, &node.out, err));
-  XAI__TRY(check_count(&node, "operands", node.n_in, op->min_in, op->max_in, err));
-  XAI__TRY(check_count(&node, "results", node.n_out, op->min_out, op->max_out, err));
+  XAI__TRY(check_operands(&node, "operands", node.in, node.n_in, op->min_in, op->max_in, err));
+  XAI__TRY(check_operands(&node, "results", node.out, node.n_out, op->min_out, op->max_out, err));
   for (int i = 0; i < node.n_out; i++) {
     if (node.out[i] < 0) continue;
     xai__graph_value *v = &g->values[node.out[i]];
