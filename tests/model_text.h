@@ -37,7 +37,8 @@ static inline int mt_take(const char **s, const char *text) {
 static inline void mt_word(const char **s, char *to) {
   size_t n = 0;
   mt_blanks(s);
-  while ((isalnum((unsigned char)**s) || (**s && strchr("_./:-", **s))) && n < 63) to[n++] = *(*s)++;
+  while ((isalnum((unsigned char)**s) || (**s && strchr("_./:-", **s))) && n < 63)
+    to[n++] = *(*s)++;
   to[n] = 0;
 }
 
@@ -182,7 +183,7 @@ static inline pb model_text(const char *s) {
     } else if (mt_take(&s, "opset ")) {
       pb import = {0};
       mt_word(&s, word);
-      int named = !isdigit((unsigned char)word[0]);
+      int named = isalpha((unsigned char)word[0]) != 0;
       pb_text(&import, 1, named ? word : "");
       if (named) mt_word(&s, word);
       pb_int(&import, 2, strtoll(word, NULL, 10));
