@@ -2,9 +2,6 @@
 # xai::xai_static always the archive. A new source file needs no line here.
 
 file(GLOB sources CONFIGURE_DEPENDS lib/*/*.c)
-if(NOT XAI_LRP)
-  list(FILTER sources EXCLUDE REGEX "/lib/rule/")
-endif()
 
 # Kernels carry their instruction set in their name; the dispatcher picks one at run time.
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64|amd64")
