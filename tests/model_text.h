@@ -193,6 +193,7 @@ static inline pb model_text(const char *s) {
     }
     mt_take(&s, ";");
   }
+  pb_text(&m.graph, 2, "g");
   pb model = pb_model(&m.graph, 0);
   pb_raw(&model, m.imports.p, m.imports.n);
   pb_free(&m.imports);
