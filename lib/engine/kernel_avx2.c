@@ -10,4 +10,24 @@ typedef __m256 V;
 #define FMA1(a, b, c) __builtin_fmaf(a, b, c)
 #define SPLAT(v) _mm256_set1_ps(v)
 #define FILL xai__kernels_avx2
+#include "engine/kernel_simd.h"
+
+INLINE void turn(V t[VECTOR]) {
+  V a[8], b[8];
+  UNROLL for (int i = 0; i < 8; i += 2) {
+    a[i] = _mm256_unpacklo_ps(t[i], t[i + 1]);
+    a[i + 1] = _mm256_unpackhi_ps(t[i], t[i + 1]);
+  }
+  UNROLL for (int i = 0; i < 8; i += 4) {
+    UNROLL for (int j = 0; j < 2; j++) {
+      b[i + 2 * j] = _mm256_shuffle_ps(a[i + j], a[i + j + 2], 0x44);
+      b[i + 2 * j + 1] = _mm256_shuffle_ps(a[i + j], a[i + j + 2], 0xee);
+    }
+  }
+  UNROLL for (int i = 0; i < 4; i++) {
+    t[i] = _mm256_permute2f128_ps(b[i], b[i + 4], 0x20);
+    t[i + 4] = _mm256_permute2f128_ps(b[i], b[i + 4], 0x31);
+  }
+}
+
 #include "engine/kernel_body.h"

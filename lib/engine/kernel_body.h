@@ -1,22 +1,6 @@
-/* The kernels of one instruction set, from its V, VECTOR, ROWS, FMA, FMA1, SPLAT and FILL. */
-#include <string.h>
-
-#if defined(__clang__)
-#pragma STDC FP_CONTRACT OFF
-#define UNROLL _Pragma("unroll")
-#else
-#define UNROLL _Pragma("GCC unroll 16")
-#endif
-#define INLINE static inline __attribute__((always_inline))
-
-INLINE V load(const float *p) {
-  V v;
-  memcpy(&v, p, sizeof v);
-  return v;
-}
-
-INLINE void store(float *p, V v) { memcpy(p, &v, sizeof v); }
-
+/* The kernels of one instruction set, from what its file defines: the vector V of VECTOR floats,
+ * ROWS of a tile, FMA, FMA1 (scalar), SPLAT, turn(V t[VECTOR]) which transposes, and the name
+ * FILL; with HAS_MASKS also load_part, store_part and copy_even. */
 /* ---- the tile: R rows by N vectors of accumulators in registers ---- */
 
 INLINE void tile_of(const int R, const int N, int64_t k, const float *a, const float *b,
@@ -60,36 +44,83 @@ static void tile(int rows, int vectors, int64_t k, const float *a, const float *
 
 /* ---- packing ---- */
 
+#ifndef HAS_MASKS
+INLINE V load_part(const float *p, int n) {
+  float t[VECTOR] = {0};
+  for (int i = 0; i < n; i++) t[i] = p[i];
+  return load(t);
+}
+
+INLINE void store_part(float *p, V v, int n) {
+  float t[VECTOR];
+  store(t, v);
+  for (int i = 0; i < n; i++) p[i] = t[i];
+}
+
+INLINE void copy_even(const float *x, int n, float *to) {
+  for (int i = 0; i < n; i++) to[i] = x[2 * i];
+}
+#endif
+
+INLINE void copy_run(const float *x, int n, float *to) {
+  for (; n >= VECTOR; n -= VECTOR, x += VECTOR, to += VECTOR) store(to, load(x));
+  if (n) store_part(to, load_part(x, n), n);
+}
+
+/* The last vector of a panel's row may spill into the next row, which is written later (the buffer
+ * has slack behind its end); so it may not where a row holds more than one such vector. */
+INLINE void store_last(float *p, V v, int n) {
+  if (n >= VECTOR || ROWS <= VECTOR)
+    store(p, v);
+  else
+    store_part(p, v, n);
+}
+
 static void transpose(const float *from, int64_t stride, int count, int64_t k, int width,
                       float *to) {
-  for (int64_t j = 0; j < k; j++) {
-    for (int i = 0; i < count; i++) to[j * width + i] = from[i * stride + j];
-    for (int i = count; i < width; i++) to[j * width + i] = 0;
+  for (int64_t j = 0; j < k; j += VECTOR, to += VECTOR * width, from += VECTOR) {
+    const int columns = k - j < VECTOR ? (int)(k - j) : VECTOR;
+    for (int i = 0; i < width; i += VECTOR) {
+      const int rows = count - i < VECTOR ? count - i : VECTOR;
+      V t[VECTOR];
+      if (rows == VECTOR && columns == VECTOR) {
+        UNROLL for (int r = 0; r < VECTOR; r++) t[r] = load(from + (i + r) * stride);
+      } else {
+        for (int r = 0; r < VECTOR; r++)
+          t[r] = r >= rows             ? SPLAT(0.0f)
+                 : columns == VECTOR   ? load(from + (i + r) * stride)
+                                       : load_part(from + (i + r) * stride, columns);
+      }
+      turn(t);
+      for (int c = 0; c < columns; c++) store_last(to + c * width + i, t[c], width - i);
+    }
   }
 }
 
 static void copy(const float *from, int64_t stride, int count, int64_t k, int width, float *to) {
-  for (int64_t j = 0; j < k; j++, to += width, from += stride) {
-    memcpy(to, from, (size_t)count * sizeof *to);
+  for (; k > 0; k--, to += width, from += stride) {
     for (int i = count; i < width; i++) to[i] = 0;
+    copy_run(from, count, to);
   }
 }
 
 static void gather(const float *from, int64_t plane, int64_t channels, const xai__run *run,
                    int runs, int64_t step, bool ones, int width, float *to, int64_t to_step) {
+  int covered = 0;
+  for (int j = 0; j < runs; j++) covered += run[j].count;
   for (int64_t c = 0; c < channels; c++, from += plane, to += to_step) {
-    for (int i = 0; i < width; i++) to[i] = 0;
-    for (int j = 0; j < runs; j++) {
-      const float *x = from + run[j].from;
-      float *t = to + run[j].at;
-      const int n = run[j].count;
+    if (covered < width)
+      for (int i = 0; i < width; i++) to[i] = 0;
+    for (int j = 0; j < runs; j++)
       if (ones)
-        for (int i = 0; i < n; i++) t[i] = 1;
+        for (int i = 0; i < run[j].count; i++) to[run[j].at + i] = 1;
       else if (step == 1)
-        for (int i = 0; i < n; i++) t[i] = x[i];
+        copy_run(from + run[j].from, run[j].count, to + run[j].at);
+      else if (step == 2)
+        copy_even(from + run[j].from, run[j].count, to + run[j].at);
       else
-        for (int i = 0; i < n; i++) t[i] = x[i * step];
-    }
+        for (int i = 0; i < run[j].count; i++)
+          to[run[j].at + i] = from[run[j].from + i * step];
   }
 }
 

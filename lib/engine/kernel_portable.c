@@ -8,4 +8,11 @@ typedef float V __attribute__((vector_size(16)));
 #define FMA1(a, b, c) ((a) * (b) + (c))
 #define SPLAT(v) ((V){(v), (v), (v), (v)})
 #define FILL xai__kernels_portable
+#include "engine/kernel_simd.h"
+
+INLINE void turn(V t[VECTOR]) {
+  const V a[VECTOR] = {t[0], t[1], t[2], t[3]};
+  for (int i = 0; i < VECTOR; i++) t[i] = (V){a[0][i], a[1][i], a[2][i], a[3][i]};
+}
+
 #include "engine/kernel_body.h"
