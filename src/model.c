@@ -17,7 +17,7 @@ static int read_ports(const xai_result *about, const char *prefix, struct port *
       continue;
     struct port *ports = realloc(*out, (*n + 1) * sizeof *ports);
     if (!ports)
-      return say_no_memory();
+      return XAI_E_MEMORY;
     *out = ports;
     struct port *p = &ports[(*n)++];
     memset(p, 0, sizeof *p);
@@ -27,7 +27,7 @@ static int read_ports(const xai_result *about, const char *prefix, struct port *
       p->rank = (int)shape[0];
     memcpy(p->shape, xai_tensor_data(t), (size_t)p->rank * sizeof *p->shape);
   }
-  return EXIT_FINE;
+  return XAI_OK;
 }
 
 const char *model_text(const struct model *m, const char *key) {
@@ -46,21 +46,23 @@ static const char *port_text(const struct model *m, const char *prefix, const ch
   return model_text(m, key);
 }
 
-int model_load(const char *path, const struct options *o, const char *method, struct model *m) {
+int model_try(const char *path, const struct options *o, const char *method, struct model *m,
+              xai_error *err) {
   xai_options options = options_library(o);
-  xai_error err;
   memset(m, 0, sizeof *m);
   m->path = path;
-  if (xai_graph_load(path, &options, &m->graph, &err))
-    return say_error(&err, SAY_LOADING, path);
-  if (xai_graph_describe(m->graph, method, &m->about, &err)) {
-    return say_error(&err, method ? SAY_RUNNING : SAY_LOADING, path);
+  int status = xai_graph_load(path, &options, &m->graph, err);
+  if (!status)
+    status = xai_graph_describe(m->graph, method, &m->about, err);
+  if (status)
+    return status;
+  status = read_ports(m->about, "input/", &m->inputs, &m->n_inputs);
+  if (!status)
+    status = read_ports(m->about, "output/", &m->outputs, &m->n_outputs);
+  if (status) {
+    *err = (xai_error){.status = status, .node = -1};
+    return status;
   }
-  int code = read_ports(m->about, "input/", &m->inputs, &m->n_inputs);
-  if (!code)
-    code = read_ports(m->about, "output/", &m->outputs, &m->n_outputs);
-  if (code)
-    return code;
   for (size_t i = 0; i < m->n_inputs; i++) {
     struct port *p = &m->inputs[i];
     p->type = port_text(m, "input-type", p->name);
@@ -72,7 +74,14 @@ int model_load(const char *path, const struct options *o, const char *method, st
     p->dtype = array_dtype_find(p->type ? p->type : "");
     p->logit = port_text(m, "logit", p->name);
   }
-  return EXIT_FINE;
+  return XAI_OK;
+}
+
+int model_load(const char *path, const struct options *o, const char *method, struct model *m) {
+  xai_error err;
+  if (!model_try(path, o, method, m, &err))
+    return EXIT_FINE;
+  return say_error(&err, m->graph && method ? SAY_RUNNING : SAY_LOADING, path);
 }
 
 int model_session(struct model *m, const struct options *o) {

@@ -36,6 +36,9 @@ struct model {
 };
 
 /* method: NULL, or the one that node.rule is asked for. */
+/* model_try says nothing and returns a status; m is freed whatever they return. */
+int model_try(const char *path, const struct options *o, const char *method, struct model *m,
+              xai_error *err);
 int model_load(const char *path, const struct options *o, const char *method, struct model *m);
 int model_session(struct model *m, const struct options *o);
 void model_free(struct model *m);
