@@ -120,10 +120,13 @@ static void place_images(const xai__side *side, int64_t group, int64_t first, in
   (void)group;
   const images *m = (const images *)(const void *)side;
   const xai__convolution *c = m->c;
+  const xai__axis *last = &m->w->axis[2];
   const int64_t item_size = c->groups * c->tc * c->target;
-  for (int i = 0; i < n; i++) {
+  for (int i = 0; i < n;) {
     const int64_t item = (first + i) / m->w->positions, p = (first + i) % m->w->positions;
-    offset[i] = item * item_size + xai__window_place(m->w, p);
+    int64_t at = item * item_size + xai__window_place(m->w, p);
+    int64_t left = last->count - p % last->count; /* of the row */
+    for (; left > 0 && i < n; left--, at += last->place_step) offset[i++] = at;
   }
 }
 

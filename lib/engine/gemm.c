@@ -12,6 +12,7 @@
 #define LONGEST_K_OF_FEW_ROWS 256 /* a panel is used once or twice: keep it in L1 */
 #define FEW_ROWS 4
 #define ROW_FLOATS (640 * 1024)   /* packed rows of one task */
+#define MOST_ROWS 4096            /* of one task's block */
 #define SLOT_FLOATS (256 * 1024)
 #define SMALL_WORK (64 * 1024)    /* multiplications that are not worth a second thread */
 #define TASKS_A_THREAD 3
@@ -24,6 +25,7 @@ typedef struct job {
   int panel; /* lanes of a full panel */
   size_t rows_size, panel_size, slots_size;
   float *scratch;
+  int64_t *row_at; /* [threads][row_block] */
 } job;
 
 typedef struct range {
@@ -68,47 +70,56 @@ static void pack_rows(const job *j, int64_t batch, range rows, range k, float *t
   }
 }
 
-static void finish(const job *j, int64_t batch, range r, int64_t lane, int lanes, int width,
-                   float *acc) {
+/* The rows and lanes being worked on, and their parts of the offsets in z. */
+typedef struct area {
+  int64_t batch;
+  range rows, lanes, k;
+  const int64_t *row_at, *lane_at;
+  bool first, last; /* piece of K */
+} area;
+
+static void finish(const job *j, const area *s, range tile, int width, float *acc) {
   const xai__problem *p = j->p;
-  int64_t row_at[XAI__MAX_ROWS], lane_at[XAI__MAX_LANES];
-  p->row->place(p->row, batch, r.begin, (int)(r.end - r.begin), row_at);
-  p->lane->place(p->lane, batch, lane, lanes, lane_at);
-  const int64_t first = p->spot.bias_kind == XAI__BIAS_OF_ROW ? r.begin : lane;
-  j->k->finish(&p->spot, acc, (int)(r.end - r.begin), lanes, width, row_at, lane_at,
-               batch * p->bias_per_batch + first);
+  const int64_t first = p->spot.bias_kind == XAI__BIAS_OF_ROW ? tile.begin : s->lanes.begin;
+  j->k->finish(&p->spot, acc, (int)(tile.end - tile.begin), (int)(s->lanes.end - s->lanes.begin),
+               width, s->row_at + (tile.begin - s->rows.begin), s->lane_at,
+               s->batch * p->bias_per_batch + first);
 }
 
 /* One lane panel against all row tiles of the block, over one piece of K. */
-static void multiply(const job *j, int64_t batch, range rows, int64_t lane, int lanes, range k,
-                     const float *a, const float *b, float *slot, bool first, bool last) {
-  const int vectors = lanes > j->k->vector ? 2 : 1, width = vectors * j->k->vector;
-  const int64_t tiles = row_tiles(j, rows);
+static void multiply(const job *j, const area *s, const float *a, const float *b, float *slot) {
+  const int vectors = s->lanes.end - s->lanes.begin > j->k->vector ? 2 : 1;
+  const int64_t tiles = row_tiles(j, s->rows), k = s->k.end - s->k.begin;
   for (int64_t t = 0; t < tiles; t++) {
-    const range r = part(rows, tiles, 1, t);
-    const int n = (int)(r.end - r.begin);
-    j->k->tile(n, vectors, k.end - k.begin, a, b, slot, !first);
-    if (last) finish(j, batch, r, lane, lanes, width, slot);
-    a += (k.end - k.begin) * n;
-    if (!(first && last)) slot += (int64_t)j->k->rows * j->panel;
+    const range tile = part(s->rows, tiles, 1, t);
+    const int n = (int)(tile.end - tile.begin);
+    j->k->tile(n, vectors, k, a, b, slot, !s->first);
+    if (s->last) finish(j, s, tile, vectors * j->k->vector, slot);
+    a += k * n;
+    if (!(s->first && s->last)) slot += (int64_t)j->k->rows * j->panel;
   }
 }
 
-static void block(const job *j, int64_t batch, range rows, range lanes, float *scratch) {
-  float *packed_rows = scratch, *panel = packed_rows + j->rows_size,
-        *slots = panel + j->panel_size;
-  const range all_k = {0, j->p->k};
+static void block(const job *j, int64_t batch, range rows, range lanes, int thread) {
+  float *packed_rows =
+      j->scratch + (size_t)thread * (j->rows_size + j->panel_size + j->slots_size);
+  float *panel = packed_rows + j->rows_size, *slots = panel + j->panel_size;
+  int64_t *row_at = j->row_at + thread * j->row_block, lane_at[XAI__MAX_LANES];
+  const xai__side *row = j->p->row, *lane = j->p->lane;
   const int64_t slots_a_panel = row_tiles(j, rows) * j->k->rows * j->panel;
+  row->place(row, batch, rows.begin, (int)(rows.end - rows.begin), row_at);
   for (int64_t i = 0; i < j->k_pieces; i++) {
-    const range k = part(all_k, j->k_pieces, 1, i);
-    pack_rows(j, batch, rows, k, packed_rows);
+    area s = {batch, rows, {0, 0}, part((range){0, j->p->k}, j->k_pieces, 1, i), row_at, lane_at,
+              i == 0, i == j->k_pieces - 1};
+    pack_rows(j, batch, rows, s.k, packed_rows);
     float *slot = slots;
-    for (int64_t lane = lanes.begin; lane < lanes.end; lane += j->panel) {
-      const int n = (int)at_most(j->panel, lanes.end - lane);
+    for (int64_t l = lanes.begin; l < lanes.end; l += j->panel) {
+      const int n = (int)at_most(j->panel, lanes.end - l);
       const int width = n > j->k->vector ? 2 * j->k->vector : j->k->vector;
-      pack(j, j->p->lane, batch, lane, n, k, width, panel);
-      multiply(j, batch, rows, lane, n, k, packed_rows, panel, slot, i == 0,
-               i == j->k_pieces - 1);
+      s.lanes = (range){l, l + n};
+      lane->place(lane, batch, l, n, lane_at);
+      pack(j, lane, batch, l, n, s.k, width, panel);
+      multiply(j, &s, packed_rows, panel, slot);
       if (j->k_pieces > 1) slot += slots_a_panel;
     }
   }
@@ -120,12 +131,11 @@ static void task(void *ctx, int64_t index, int thread) {
   const int64_t row_part = above % j->row_parts, batch = above / j->row_parts;
   const range rows = part((range){0, j->p->row->count}, j->row_parts, 1, row_part);
   const range lanes = part((range){0, j->p->lane->count}, j->lane_parts, j->panel, lane_part);
-  float *scratch = j->scratch + (size_t)thread * (j->rows_size + j->panel_size + j->slots_size);
   const int64_t row_blocks = ceil_div(rows.end - rows.begin, j->row_block);
   for (int64_t r = 0; r < row_blocks; r++) {
     const range some_rows = part(rows, row_blocks, 1, r);
     for (int64_t l = lanes.begin; l < lanes.end; l += j->lane_block)
-      block(j, batch, some_rows, (range){l, at_most(l + j->lane_block, lanes.end)}, scratch);
+      block(j, batch, some_rows, (range){l, at_most(l + j->lane_block, lanes.end)}, thread);
   }
 }
 
@@ -160,7 +170,8 @@ static void plan(const xai__engine *e, job *j) {
   j->k_pieces = ceil_div(p->k, task_rows <= FEW_ROWS ? LONGEST_K_OF_FEW_ROWS : LONGEST_K);
   if (j->k_pieces == 0) j->k_pieces = 1;
   const int64_t k = at_least(1, ceil_div(p->k, j->k_pieces)), height = j->k->rows;
-  j->row_block = at_most(task_rows, at_least(height, ROW_FLOATS / k / height * height));
+  const int64_t most_rows = at_most(MOST_ROWS, ROW_FLOATS / k);
+  j->row_block = at_most(task_rows, at_least(height, most_rows / height * height));
   j->lane_block = lanes;
   int64_t slots = 1;
   if (j->k_pieces > 1) {
@@ -180,12 +191,15 @@ int xai__problem_run(xai__engine *e, const xai__problem *p, xai_error *err) {
   job j = {.k = &e->k, .p = p};
   plan(e, &j);
   const size_t mark = xai__scratch_mark(e);
+  const size_t threads = (size_t)xai__pool_threads(e->pool);
   const size_t each = j.rows_size + j.panel_size + j.slots_size;
-  j.scratch = xai__scratch(e, (size_t)xai__pool_threads(e->pool) * each, sizeof(float), err);
-  if (!j.scratch) return xai__no_memory(err);
-  xai__pool_run(e->pool, p->batch * j.row_parts * j.lane_parts, task, &j);
+  j.scratch = xai__scratch(e, threads * each, sizeof *j.scratch, err);
+  if (j.scratch)
+    j.row_at = xai__scratch(e, threads * (size_t)j.row_block, sizeof *j.row_at, err);
+  if (j.row_at)
+    xai__pool_run(e->pool, p->batch * j.row_parts * j.lane_parts, task, &j);
   xai__scratch_release(e, mark);
-  return XAI_OK;
+  return j.row_at ? XAI_OK : xai__no_memory(err);
 }
 
 /* ---- orientation ---- */
