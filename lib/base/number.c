@@ -65,6 +65,14 @@ float xai__f16_to_f32(uint16_t h) {
   return h >> 15 ? -v : v;
 }
 
+float xai__round_to_f16(float v) {
+  int exponent;
+  if (!(fabsf(v) < 65520)) return v != v ? v : v > 0 ? INFINITY : -INFINITY;
+  frexpf(v, &exponent); /* |v| in [2^(e-1), 2^e): 11 significant bits, at least 2^-24 */
+  int step = exponent - 11 < -24 ? -24 : exponent - 11;
+  return ldexpf(nearbyintf(ldexpf(v, -step)), step);
+}
+
 float xai__bf16_to_f32(uint16_t h) {
   uint32_t bits = (uint32_t)h << 16;
   float v;

@@ -13,6 +13,7 @@ bool xai__number_parse(const char *s, double *out);
 
 float xai__f16_to_f32(uint16_t h);
 float xai__bf16_to_f32(uint16_t h);
+float xai__round_to_f16(float v); /* the nearest half float, ties to even */
 
 /* '*' and '?' wildcards; '*' also matches '/'. */
 bool xai__glob(const char *pattern, const char *text);

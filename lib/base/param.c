@@ -97,11 +97,11 @@ int xai__params_set(xai__params *p, const char *schema, const char *what, const 
   v->tensor = value->tensor;
   if (value->tensor) {
     snprintf(v->text, sizeof v->text, "<tensor>");
-    if (e.choice)
+    if (e.choice && !has_choice(&e, "tensor"))
       return xai__fail(err, XAI_E_ARGUMENT, name, "parameter '%s' of %s is a word, not a tensor",
                        name, what);
   } else if (e.choice) {
-    if (!value->text || !has_choice(&e, value->text))
+    if (!value->text || !strcmp(value->text, "tensor") || !has_choice(&e, value->text))
       return xai__fail(err, XAI_E_ARGUMENT, name, "parameter '%s' of %s is one of %.*s, not '%s'",
                        name, what, (int)e.n_value, e.value,
                        value->text ? value->text : xai__number_text(value->number).text);

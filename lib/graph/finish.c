@@ -101,6 +101,13 @@ static bool is_identity(const xai_graph *g, const xai__node *node) {
          !xai__i(training)[0];
 }
 
+static int keep_output_names(xai_graph *g, xai_error *err) {
+  g->output_names = xai__arena_new(&g->arena, (size_t)g->n_outputs + 1, sizeof *g->output_names, err);
+  if (!g->output_names) return err->status;
+  for (int i = 0; i < g->n_outputs; i++) g->output_names[i] = g->values[g->outputs[i]].name;
+  return XAI_OK;
+}
+
 /* The names of an identity's result become names of its operand. */
 static int remove_identities(xai_graph *g, xai_error *err) {
   int *to = xai__new(g->memory, (size_t)g->n_values + 1, sizeof *to, err);
@@ -198,6 +205,7 @@ static int fold_constants(xai_graph *g, xai_error *err) {
 int xai__graph_finish(xai_graph *g, xai_error *err) {
   XAI__TRY(check_defined(g, err));
   XAI__TRY(sort_nodes(g, err));
+  XAI__TRY(keep_output_names(g, err));
   XAI__TRY(remove_identities(g, err));
   for (int i = 0; i < g->n_values; i++) g->values[i].is_static = g->values[i].constant.data != NULL;
   XAI__TRY(fold_constants(g, err));

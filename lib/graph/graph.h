@@ -31,6 +31,7 @@ struct xai_graph {
   xai__graph_value *values;
   int n_nodes, n_values, n_inputs, n_outputs, n_metadata, n_opsets;
   int *inputs, *outputs;
+  const char **output_names; /* the file's, where an Identity before an output was removed */
   xai__text_pair *metadata, *opsets; /* opset: domain, version */
   const char *producer;              /* text, may be "" */
   struct xai__name_table *names;

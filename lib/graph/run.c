@@ -39,7 +39,7 @@ int xai__node_forward(xai__call *c) {
     if (c->out[0].data && c->out[0].data != c->in[0].data)
       memcpy(c->out[0].data, c->in[0].data,
              (size_t)xai__count(&c->in[0].shape) * xai__dtype_size(c->in[0].dtype));
-    return XAI_OK;
+    if (!op->forward) return XAI_OK; /* no further results */
   }
   int status = op->forward(c);
   return status ? fail_here(c, status) : XAI_OK;

@@ -191,28 +191,41 @@ int xai__rules_cross(void *rules, const xai__step *step, xai__call *c, const xai
   return XAI_OK;
 }
 
-int xai__rules_create(xai__plan *p, const xai__params *params, const xai__assignment *assigned,
-                      xai__rules **out, xai_error *err) {
-  xai__rules *r = xai__new(xai__engine_memory(p->engine), 1, sizeof *r, err);
+int xai__rules_create(xai__plan *p, xai__rules **out, xai_error *err) {
+  xai__memory *m = xai__engine_memory(p->engine);
+  xai__rules *r = xai__new(m, 1, sizeof *r, err);
   if (!r) return err->status;
-  r->layer = xai__new(xai__engine_memory(p->engine), (size_t)p->steps.n + 1, sizeof *r->layer, err);
+  r->plan = p;
+  r->layer = xai__new(m, (size_t)p->steps.n + 1, sizeof *r->layer, err);
   if (!r->layer) {
     xai__free(r);
     return err->status;
   }
-  r->plan = p;
-  r->params = params;
-  r->assigned = assigned;
   *out = r;
   return XAI_OK;
 }
 
+static void drop_bounds(xai__rules *r) {
+  for (int i = 0; i < r->plan->steps.n; i++) {
+    xai__free(r->layer[i].low);
+    r->layer[i].low = r->layer[i].high = NULL;
+  }
+}
+
+void xai__rules_begin(xai__rules *r, const xai__params *params, const xai__assignment *assigned,
+                      double *ledger) {
+  drop_bounds(r);
+  r->params = params;
+  r->assigned = assigned;
+  r->ledger = ledger;
+}
+
 void xai__rules_free(xai__rules *r) {
   if (!r) return;
+  drop_bounds(r);
   for (int i = 0; i < r->plan->steps.n; i++) {
     xai__free(r->layer[i].own_w);
     xai__free(r->layer[i].own_b);
-    xai__free(r->layer[i].low);
   }
   xai__free(r->layer);
   xai__free(r);

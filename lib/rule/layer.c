@@ -62,6 +62,9 @@ static int own_copies(folding *f) {
   xai__memory *m = xai__engine_memory(f->call->engine);
   size_t n = (size_t)xai__product_weight_count(f->p), n_b = (size_t)channels_out(f->p);
   if (f->p->b && f->p->n_bias != channels_out(f->p)) n_b = (size_t)f->p->n_bias;
+  xai__free(l->own_w); /* of a call that failed half-way */
+  xai__free(l->own_b);
+  l->own_b = NULL;
   l->own_w = xai__new_raw(m, n, sizeof *l->own_w, f->call->err);
   l->own_b = xai__new(m, n_b, sizeof *l->own_b, f->call->err);
   if (!l->own_w || !l->own_b) return f->call->err->status;

@@ -53,11 +53,6 @@ static const xai__rule rules[] = {
     {"gradient", "", XAI__RULE_GRADIENT, 0, 0, {{0}}, {{0}}, false, NULL},
 };
 
-const char xai__relevance_schema[] =
-    "bias=absorb|zero;stabilizer=1e-6[0,inf];activation=pass|gradient;"
-    "maxpool=winner|proportional|average;mul=gate|uniform|value;softmax=lrp|detach|gradient;"
-    "matmul=half|value;batchnorm=norm|pass;layernorm=lrp|pass";
-
 const xai__rule *xai__rule_at(size_t i) {
   return i < sizeof rules / sizeof *rules ? &rules[i] : NULL;
 }

@@ -45,7 +45,10 @@ const xai__rule *xai__rule_find(const char *name);
 const xai__rule *xai__rule_at(size_t i); /* NULL past the end */
 
 /* Parameters that every relevance method takes besides its own. */
-extern const char xai__relevance_schema[];
+#define XAI__RELEVANCE_SCHEMA                                                                  \
+  "bias=absorb|zero;stabilizer=1e-6[0,inf];activation=pass|gradient;"                          \
+  "maxpool=winner|proportional|average;mul=gate|uniform|value;softmax=lrp|detach|gradient;"    \
+  "matmul=half|value;batchnorm=norm|pass;layernorm=lrp|pass"
 
 /* What one step does with relevance. rule NULL: the default of its crossing. */
 typedef struct xai__assignment {
@@ -71,8 +74,10 @@ typedef struct xai__rules {
   double *ledger;                  /* [nodes][XAI__COLUMNS] or NULL */
 } xai__rules;
 
-int xai__rules_create(xai__plan *p, const xai__params *params, const xai__assignment *assigned,
-                      xai__rules **out, xai_error *err);
+int xai__rules_create(xai__plan *p, xai__rules **out, xai_error *err);
+/* For the sweeps that follow; borrowed. */
+void xai__rules_begin(xai__rules *r, const xai__params *params, const xai__assignment *assigned,
+                      double *ledger);
 void xai__rules_free(xai__rules *r);
 /* The xai__cross_fn of relevance. */
 int xai__rules_cross(void *rules, const xai__step *step, xai__call *c, const xai__view *gout,

@@ -1,0 +1,36 @@
+/* Sized structs. */
+#include "api/load.h"
+
+#include <string.h>
+
+int xai__load_struct(void *to, size_t size, const void *from, const char *what, xai_error *err) {
+  memset(to, 0, size);
+  if (!from) return XAI_OK;
+  size_t given;
+  memcpy(&given, from, sizeof given);
+  if (given < sizeof given)
+    return xai__fail(err, XAI_E_ARGUMENT, what, "%s.struct_size is %zu: set it to sizeof(%s)", what,
+                     given, what);
+  for (size_t i = size; i < given; i++)
+    if (((const char *)from)[i])
+      return xai__fail(err, XAI_E_ARGUMENT, what, "%s uses fields that this library (%s) does not know",
+                       what, XAI_VERSION_STRING);
+  memcpy(to, from, given < size ? given : size);
+  return XAI_OK;
+}
+
+int xai__load_options(xai_options *to, const xai_options *from, xai_error *err) {
+  XAI__TRY(xai__load_struct(to, sizeof *to, from, "xai_options", err));
+  if (to->threads < 0 || to->threads > 256)
+    return xai__fail(err, XAI_E_ARGUMENT, "threads", "threads is %d, not 0 to 256", (int)to->threads);
+  if (to->max_isa < 0 || to->max_isa > 3)
+    return xai__fail(err, XAI_E_ARGUMENT, "max_isa", "max_isa is %d, not 0 to 3", (int)to->max_isa);
+  if (to->max_memory < 0 || to->max_nodes < 0 || to->max_tensor < 0)
+    return xai__fail(err, XAI_E_ARGUMENT, "xai_options", "a limit is negative");
+  if (to->external_dir)
+    return xai__fail(err, XAI_E_UNSUPPORTED, "external_dir", "external tensor data are not supported");
+  if (!to->max_memory) to->max_memory = (int64_t)64 << 30;
+  if (!to->max_nodes) to->max_nodes = 1000000;
+  if (!to->max_tensor) to->max_tensor = (int64_t)1 << 31;
+  return XAI_OK;
+}

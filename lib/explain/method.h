@@ -1,0 +1,27 @@
+/* Methods of explanation: a row each [METHODS sections 1 and 4].
+ *
+ * A method is one reverse sweep (gradients, or relevance by a composite of rules) and what is done
+ * with the result. To add one: a row in method.c; a composite's rows are in rule/composite.c. */
+#ifndef XAI_EXPLAIN_METHOD_H
+#define XAI_EXPLAIN_METHOD_H
+#include "explain/session.h"
+
+typedef enum { XAI__PLAIN, XAI__GUIDED, XAI__DECONV } xai__backward; /* what a ReLU does */
+typedef enum { XAI__AS_IS, XAI__ABSOLUTE, XAI__SQUARE_OF, XAI__TIMES_INPUT } xai__finish;
+
+typedef struct xai__method {
+  const char *name, *schema;
+  bool relevance;            /* by rules; else by gradients */
+  xai__backward backward;
+  xai__finish finish;
+  const char *fixed; /* relevance: what the method itself decides, "k=v,k=v" */
+} xai__method;
+
+const xai__method *xai__method_at(size_t i); /* NULL past the end */
+const xai__method *xai__method_find(const char *name, xai_error *err);
+
+/* The xai__cross_fn of gradients; user: const xai__backward *. */
+int xai__gradient_cross(void *backward, const xai__step *step, xai__call *c, const xai__view *gout,
+                        const xai__view *gin);
+
+#endif

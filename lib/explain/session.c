@@ -1,0 +1,144 @@
+/* Input tensors and plans of a session. */
+#include "explain/session.h"
+
+#include <string.h>
+
+#include "base/number.h"
+
+int xai__find_value(const xai_graph *g, const char *name, int *value, xai_error *err) {
+  *value = name ? xai__graph_find(g, name) : -1;
+  if (*value >= 0) return XAI_OK;
+  return xai__fail(err, XAI_E_ARGUMENT, name, "the model has no tensor '%s'", name ? name : "(null)");
+}
+
+/* ---- plans ---- */
+
+void xai__session_drop_plan(xai_session *s) {
+  xai__rules_free(s->rules);
+  xai__plan_free(s->plan);
+  xai__arena_free(&s->key);
+  s->rules = NULL;
+  s->plan = NULL;
+}
+
+static bool same_ints(const int *a, int n_a, const int *b, int n_b) {
+  return n_a == n_b && (!n_a || !memcmp(a, b, (size_t)n_a * sizeof *a));
+}
+
+static bool same_request(const xai_session *s, const xai__plan_request *r) {
+  const xai__plan_request *q = &s->made_for;
+  for (int i = 0; i < s->graph->n_inputs; i++)
+    if (!xai__shape_equal(&q->input[i], &r->input[i])) return false;
+  return same_ints(q->want, q->n_want, r->want, r->n_want) &&
+         same_ints(q->at, q->n_at, r->at, r->n_at) && q->reverse == r->reverse &&
+         q->fold == r->fold && q->everything == r->everything && q->source == r->source;
+}
+
+static const int *copy_ints(xai__arena *a, const int *v, int n, xai_error *err) {
+  int *copy = xai__arena_new(a, (size_t)n + 1, sizeof *copy, err);
+  if (copy && n) memcpy(copy, v, (size_t)n * sizeof *copy);
+  return copy;
+}
+
+int xai__session_plan(xai_session *s, const xai__plan_request *r, xai__plan **out, xai_error *err) {
+  if (s->plan && same_request(s, r)) {
+    *out = s->plan;
+    return XAI_OK;
+  }
+  xai__session_drop_plan(s);
+  size_t n = (size_t)s->graph->n_inputs;
+  s->key.memory = s->memory;
+  xai__shape *input = xai__arena_new(&s->key, n + 1, sizeof *input, err);
+  s->made_for = *r;
+  s->made_for.input = input;
+  s->made_for.want = copy_ints(&s->key, r->want, r->n_want, err);
+  s->made_for.at = copy_ints(&s->key, r->at, r->n_at, err);
+  int status = input && s->made_for.want && s->made_for.at ? XAI_OK : err->status;
+  if (!status) {
+    memcpy(input, r->input, n * sizeof *input);
+    status = xai__plan_create(s->graph, s->engine, r, &s->plan, err);
+  }
+  if (status) {
+    xai__session_drop_plan(s);
+    return status;
+  }
+  *out = s->plan;
+  return XAI_OK;
+}
+
+/* ---- inputs ---- */
+
+static const xai_tensor *find_input(const xai_request *r, const char *name, int n_inputs) {
+  for (size_t i = 0; i < r->n_inputs; i++) {
+    const char *given = r->inputs[i].name;
+    if (given ? !strcmp(given, name) : n_inputs == 1) return r->inputs[i].tensor;
+  }
+  return NULL;
+}
+
+static int check_shape(const xai__graph_value *v, const xai__shape *given, xai_error *err) {
+  bool fits = v->shape.rank < 0 || v->shape.rank == given->rank;
+  for (int i = 0; fits && i < v->shape.rank; i++)
+    fits = v->shape.d[i] < 0 || v->shape.d[i] == given->d[i];
+  if (fits) return XAI_OK;
+  return xai__fail(err, XAI_E_INPUT, v->name, "input '%s' takes shape %s, not %s", v->name,
+                   xai__shape_text(&v->shape).text, xai__shape_text(given).text);
+}
+
+/* The tensor's data in storage dtype, rounded to what the model declares. */
+static int read_data(xai__inputs *in, const xai__graph_value *v, const xai_tensor *t, void **data,
+                     xai_error *err) {
+  int storage = xai__dtype_storage(t->dtype);
+  if (v->dtype && storage != xai__dtype_storage(v->dtype))
+    return xai__fail(err, XAI_E_INPUT, v->name, "input '%s' takes %s, not %s", v->name,
+                     xai__dtype_name(v->dtype), xai__dtype_name(t->dtype));
+  bool rounded = v->dtype == XAI_F16 && t->dtype != XAI_F16;
+  if (t->dtype == storage && !rounded) {
+    *data = t->data;
+    return XAI_OK;
+  }
+  int64_t n = xai__count(&t->shape);
+  *data = xai__arena_new(&in->arena, (size_t)n + 1, xai__dtype_size(storage), err);
+  if (!*data) return err->status;
+  xai__to_storage(t->dtype, t->data, n, *data);
+  if (rounded)
+    for (int64_t i = 0; i < n; i++) ((float *)*data)[i] = xai__round_to_f16(((float *)*data)[i]);
+  return XAI_OK;
+}
+
+static bool has_batch_axis(const xai__graph_value *v) {
+  return v->shape.rank < 0 || (v->shape.rank > 0 && (v->shape.d[0] < 0 || v->shape.d[0] == 1));
+}
+
+int xai__inputs_read(const xai_session *s, const xai_request *r, bool shapes_only, xai__inputs *in,
+                     xai_error *err) {
+  const xai_graph *g = s->graph;
+  size_t n = (size_t)g->n_inputs + 1;
+  *in = (xai__inputs){.arena.memory = s->memory, .batch = -1};
+  in->shape = xai__arena_new(&in->arena, n, sizeof *in->shape, err);
+  in->data = xai__arena_new(&in->arena, n, sizeof *in->data, err);
+  if (!in->shape || !in->data) return err->status;
+  for (size_t i = 0; i < r->n_inputs; i++) {
+    const char *name = r->inputs[i].name;
+    bool known = !name && g->n_inputs == 1;
+    for (int k = 0; k < g->n_inputs && name; k++)
+      known |= xai__graph_find(g, name) == g->inputs[k];
+    if (!known)
+      return xai__fail(err, XAI_E_INPUT, name,
+                       name ? "the model has no input '%s'" : "the model has several inputs: name them%s",
+                       name ? name : "");
+  }
+  for (int i = 0; i < g->n_inputs; i++) {
+    const xai__graph_value *v = &g->values[g->inputs[i]];
+    const xai_tensor *t = find_input(r, v->name, g->n_inputs);
+    if (!t) return xai__fail(err, XAI_E_INPUT, v->name, "input '%s' (%s of shape %s) is missing",
+                             v->name, xai__dtype_name(v->dtype), xai__shape_text(&v->shape).text);
+    XAI__TRY(check_shape(v, &t->shape, err));
+    in->shape[i] = t->shape;
+    int64_t batch = has_batch_axis(v) && t->shape.rank > 0 ? t->shape.d[0] : 1;
+    in->batch = in->batch < 0 || in->batch == batch ? batch : 1;
+    if (!shapes_only) XAI__TRY(read_data(in, v, t, &in->data[i], err));
+  }
+  if (in->batch < 0) in->batch = 1;
+  return XAI_OK;
+}
