@@ -105,9 +105,7 @@ static int vjp(xai__call *c, const xai__view *gout, const xai__view *gin) {
 }
 
 static xai__crossing crossing(const xai__node *node, const bool *in_static) {
-  for (int i = 1; i < node->n_in; i++)
-    if (!in_static[i]) return XAI__CROSS_REFUSED;
-  return in_static[0] ? XAI__CROSS_NONE : XAI__CROSS_NORM;
+  return xai__cross_first(node, in_static, XAI__CROSS_NORM);
 }
 
 const xai__op xai__op_BatchNormalization = {

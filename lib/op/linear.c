@@ -23,9 +23,7 @@ int xai__linear_vjp(xai__call *c, const xai__view *gout, const xai__view *gin) {
 }
 
 xai__crossing xai__linear_crossing(const xai__node *node, const bool *in_static) {
-  for (int i = 1; i < node->n_in; i++)
-    if (node->in[i] >= 0 && !in_static[i]) return XAI__CROSS_REFUSED;
-  return in_static[0] ? XAI__CROSS_NONE : XAI__CROSS_LINEAR;
+  return xai__cross_first(node, in_static, XAI__CROSS_LINEAR);
 }
 
 void xai__linear_bias(const xai__call *c, int i, int64_t n, xai__product *p) {

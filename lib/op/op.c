@@ -147,3 +147,9 @@ int xai__vjp_only(const xai__call *c, const xai__view *gin, int n) {
                        "%s has no derivative for its operand %d here", c->node->op->type, i);
   return XAI_OK;
 }
+
+xai__crossing xai__cross_first(const xai__node *node, const bool *in_static, xai__crossing cross) {
+  for (int i = 1; i < node->n_in; i++)
+    if (node->in[i] >= 0 && !in_static[i]) return XAI__CROSS_REFUSED;
+  return in_static[0] ? XAI__CROSS_NONE : cross;
+}

@@ -4,7 +4,8 @@
  * product (vjp), and says in one word how relevance crosses it. It never names a rule.
  *
  * To add one: write `const xai__op xai__op_NAME = {...}` in a file of this folder and put
- * OP(NAME) into op_list.h. lib/op/activation.c is the shortest example, lib/op/conv.c a full one. */
+ * OP(NAME) into op_list.h. A pointwise function is a line of activation_list.h; lib/op/conv.c is a
+ * full example. */
 #ifndef XAI_OP_OP_H
 #define XAI_OP_OP_H
 #include "engine/engine.h"
@@ -132,6 +133,8 @@ struct xai__op {
                    const xai__view *gin);
   bool relu;    /* guided-backprop and deconvnet edit its backward pass: Relu, Clip with min 0 */
   bool (*relu_at)(const xai__call *c); /* of a `relu`: is this node one? NULL: always (Clip: min 0) */
+  /* Softmax, LogSoftmax: the axis along which it normalises an operand of this rank. NULL: none. */
+  int (*axis)(const xai__node *node, int rank);
   int gate;     /* its result is a gate: one of xai__gate */
 };
 
@@ -158,6 +161,9 @@ int xai__need_rank(const xai__call *c, int i, int low, int high);
 int xai__need_vector(const xai__call *c, int i, int64_t n, const char *what);
 /* Refuses derivatives that are not implemented: of every operand but the first `n`. */
 int xai__vjp_only(const xai__call *c, const xai__view *gin, int n);
+/* How relevance crosses a node whose parameters must be constants: `cross`, or REFUSED where an
+ * operand other than 0 depends on the input, or NONE where none does. */
+xai__crossing xai__cross_first(const xai__node *node, const bool *in_static, xai__crossing cross);
 /* Elements an elementwise task should be given at least. */
 #define XAI__GRAIN 16384
 /* Rows of `cost` elements each that make up such a task. */

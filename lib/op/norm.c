@@ -1,0 +1,303 @@
+/* LayerNormalization (ONNX 17), InstanceNormalization (6), GroupNormalization (18, 21),
+ * RMSNormalization (23): one row of len elements at a time.
+ *
+ *   y = w (x - m) / s + b,  m = mean x,  s = sqrt(mean (x - m)^2 + epsilon)    (RMS: m = 0)
+ *
+ * Rows: everything from `axis` on; a channel of an item; a group of channels of an item.
+ * Relevance, with s taken as a constant [Achtibat et al. 2024, eq. 16]: g = w R / (stab(y) s),
+ * R_x = x (g - mean g); b keeps its share unless bias=zero, where y is without b. */
+#include "op/own.h"
+#include <math.h>
+
+typedef struct norm_attr {
+  int64_t axis, num_groups, stash_type;
+  float epsilon;
+} norm_attr;
+
+#define EPSILON {"epsilon", XAI__FLOAT, offsetof(norm_attr, epsilon), 1e-5, false}
+#define AXIS {"axis", XAI__INT, offsetof(norm_attr, axis), -1, false}
+#define STASH {"stash_type", XAI__INT, offsetof(norm_attr, stash_type), 1, false}
+#define GROUPS {"num_groups", XAI__INT, offsetof(norm_attr, num_groups), 0, true}
+static const xai__field layer_fields[] = {AXIS, EPSILON, STASH, {0}};
+static const xai__field instance_fields[] = {EPSILON, {0}};
+static const xai__field group_fields[] = {GROUPS, EPSILON, STASH, {0}};
+
+/* ---- geometry ---- */
+
+/* Element j of a row has parameter (row % period) * step + j / inner. */
+typedef struct layout {
+  int64_t rows, len, period, step, inner, parameters;
+  int axis; /* the row's axes are those from here on, where that makes sense */
+  bool rms;
+} layout;
+
+static int layer_layout(const xai__call *c, const norm_attr *a, layout *l) {
+  const xai__shape *x = &c->in[0].shape;
+  XAI__TRY(xai__need_rank(c, 0, 1, XAI__MAX_RANK));
+  XAI__TRY(xai__axis(a->axis, x->rank, c, &l->axis));
+  l->rows = xai__span(x, 0, l->axis);
+  l->len = l->parameters = xai__span(x, l->axis, x->rank);
+  l->period = l->inner = 1;
+  return XAI_OK;
+}
+
+static int rms_layout(const xai__call *c, const norm_attr *a, layout *l) {
+  l->rms = true;
+  return layer_layout(c, a, l);
+}
+
+static int instance_layout(const xai__call *c, const norm_attr *a, layout *l) {
+  const xai__shape *x = &c->in[0].shape;
+  (void)a;
+  XAI__TRY(xai__need_rank(c, 0, 2, XAI__MAX_RANK));
+  l->rows = x->d[0] * x->d[1];
+  l->len = l->inner = xai__span(x, 2, x->rank);
+  l->period = l->parameters = x->d[1];
+  l->step = 1;
+  return XAI_OK;
+}
+
+/* Parameters are one a group before opset 21 and one a channel from then on. */
+static int group_layout(const xai__call *c, const norm_attr *a, layout *l) {
+  const xai__shape *x = &c->in[0].shape;
+  XAI__TRY(xai__need_rank(c, 0, 2, XAI__MAX_RANK));
+  if (a->num_groups < 1 || x->d[1] % a->num_groups)
+    return xai__fail(c->err, XAI_E_MODEL, c->node->name,
+                     "%lld channels cannot be split into %lld groups", (long long)x->d[1],
+                     (long long)a->num_groups);
+  int64_t channels = x->d[1] / a->num_groups, plane = xai__span(x, 2, x->rank);
+  bool per_channel = c->node->opset >= 21;
+  l->rows = x->d[0] * a->num_groups;
+  l->len = channels * plane;
+  l->period = a->num_groups;
+  l->step = per_channel ? channels : 1;
+  l->inner = per_channel ? plane : l->len;
+  l->parameters = per_channel ? x->d[1] : a->num_groups;
+  return XAI_OK;
+}
+
+extern const xai__op xai__op_LayerNormalization, xai__op_InstanceNormalization,
+    xai__op_GroupNormalization, xai__op_RMSNormalization;
+
+static int read_layout(const xai__call *c, layout *l) {
+  static const struct {
+    const xai__op *op;
+    int (*read)(const xai__call *c, const norm_attr *a, layout *l);
+  } kinds[] = {{&xai__op_LayerNormalization, layer_layout},
+               {&xai__op_InstanceNormalization, instance_layout},
+               {&xai__op_GroupNormalization, group_layout},
+               {&xai__op_RMSNormalization, rms_layout}};
+  *l = (layout){0};
+  for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+    if (kinds[i].op == c->node->op) return kinds[i].read(c, c->node->attr, l);
+  return XAI_E_UNSUPPORTED;
+}
+
+/* ---- shapes ---- */
+
+static int need_parameters(const xai__call *c, int i, const layout *l) {
+  if (i >= c->node->op->min_in && !xai__has(c, i)) return XAI_OK;
+  XAI__TRY(xai__need_rank(c, i, 0, XAI__MAX_RANK));
+  XAI__TRY(xai__need_float(c, i));
+  const xai__shape *s = &c->in[i].shape;
+  int64_t n;
+  if (xai__shape_checked_count(s, &n) && n == l->parameters) return XAI_OK;
+  return xai__fail(c->err, XAI_E_MODEL, c->node->name,
+                   "operand %d has shape %s, must have %lld elements", i, xai__shape_text(s).text,
+                   (long long)l->parameters);
+}
+
+static int infer(xai__call *c) {
+  layout l;
+  int64_t n;
+  XAI__TRY(xai__need_float(c, 0));
+  if (!xai__shape_checked_count(&c->in[0].shape, &n) || n < 1)
+    return xai__fail(c->err, XAI_E_MODEL, c->node->name, "normalisation of %s",
+                     xai__shape_text(&c->in[0].shape).text);
+  XAI__TRY(read_layout(c, &l));
+  XAI__TRY(need_parameters(c, 1, &l));
+  XAI__TRY(need_parameters(c, 2, &l));
+  for (int k = 0; k < c->n_out; k++) { /* results 1 and 2: mean and 1 / s, one a row */
+    c->out[k].dtype = XAI_F32;
+    c->out[k].shape = c->in[0].shape;
+    for (int i = l.axis; k > 0 && i < c->in[0].shape.rank; i++) c->out[k].shape.d[i] = 1;
+  }
+  return XAI_OK;
+}
+
+/* ---- rows in parallel ---- */
+
+typedef struct row_ctx row_ctx;
+struct row_ctx {
+  layout l;
+  float epsilon;
+  void (*row)(const row_ctx *c, int64_t row);
+  const float *x, *w, *b, *g;
+  float *y, *mean, *inverse; /* written, or y added to */
+  const float *g_mean, *g_inverse;
+};
+
+typedef struct moments {
+  double mean, inverse; /* m, 1 / s */
+} moments;
+
+static moments moments_of(const row_ctx *c, const float *x) {
+  double mean = 0, square = 0;
+  for (int64_t j = 0; j < c->l.len && !c->l.rms; j++) mean += (double)x[j];
+  mean /= (double)c->l.len;
+  for (int64_t j = 0; j < c->l.len; j++) square += ((double)x[j] - mean) * ((double)x[j] - mean);
+  return (moments){mean, 1 / sqrt(square / (double)c->l.len + (double)c->epsilon)};
+}
+
+static float parameter(const row_ctx *c, const float *p, int64_t row, int64_t j) {
+  return p[row % c->l.period * c->l.step + j / c->l.inner];
+}
+
+static void row_forward(const row_ctx *c, int64_t row) {
+  const float *x = c->x + row * c->l.len;
+  moments m = moments_of(c, x);
+  for (int64_t j = 0; j < c->l.len; j++) {
+    float y = (float)(((double)x[j] - m.mean) * m.inverse) * parameter(c, c->w, row, j);
+    c->y[row * c->l.len + j] = c->b ? y + parameter(c, c->b, row, j) : y;
+  }
+  if (c->mean) c->mean[row] = (float)m.mean;
+  if (c->inverse) c->inverse[row] = (float)m.inverse;
+}
+
+/* y += (h - mean h - n mean(h n)) / s, with h = w g and n = (x - m) / s */
+static void row_vjp(const row_ctx *c, int64_t row) {
+  const float *x = c->x + row * c->l.len, *g = c->g ? c->g + row * c->l.len : NULL;
+  moments m = moments_of(c, x);
+  double sum = 0, along = 0, len = (double)c->l.len;
+  for (int64_t j = 0; g && j < c->l.len; j++) {
+    double h = (double)(g[j] * parameter(c, c->w, row, j));
+    sum += h;
+    along += h * ((double)x[j] - m.mean) * m.inverse;
+  }
+  if (c->l.rms) sum = 0;
+  double shift = c->g_mean ? (double)c->g_mean[row] : 0;
+  double stretch = c->g_inverse ? (double)c->g_inverse[row] * m.inverse : 0;
+  for (int64_t j = 0; j < c->l.len; j++) {
+    double h = g ? (double)(g[j] * parameter(c, c->w, row, j)) : 0;
+    double n = ((double)x[j] - m.mean) * m.inverse;
+    c->y[row * c->l.len + j] +=
+        (float)((h - sum / len - n * (along / len + stretch / len)) * m.inverse + shift / len);
+  }
+}
+
+/* y += x (h - mean h) / s, h = w g */
+static void row_relevance(const row_ctx *c, int64_t row) {
+  const float *x = c->x + row * c->l.len, *g = c->g + row * c->l.len;
+  moments m = moments_of(c, x);
+  double sum = 0;
+  for (int64_t j = 0; j < c->l.len; j++) sum += (double)(g[j] * parameter(c, c->w, row, j));
+  for (int64_t j = 0; j < c->l.len; j++) {
+    double h = (double)(g[j] * parameter(c, c->w, row, j)) - sum / (double)c->l.len;
+    c->y[row * c->l.len + j] += (float)((double)x[j] * h * m.inverse);
+  }
+}
+
+/* y = g - b */
+static void row_without_b(const row_ctx *c, int64_t row) {
+  for (int64_t j = 0; j < c->l.len; j++)
+    c->y[row * c->l.len + j] = c->g[row * c->l.len + j] - parameter(c, c->b, row, j);
+}
+
+static void each_row(void *ctx, int64_t begin, int64_t end) {
+  const row_ctx *c = ctx;
+  for (int64_t row = begin; row < end; row++) c->row(c, row);
+}
+
+static int context(const xai__call *c, row_ctx *ctx) {
+  *ctx = (row_ctx){.epsilon = ((const norm_attr *)c->node->attr)->epsilon,
+                   .x = xai__f(&c->in[0]),
+                   .w = xai__f(&c->in[1]),
+                   .b = xai__has(c, 2) ? xai__f(&c->in[2]) : NULL};
+  return read_layout(c, &ctx->l);
+}
+
+static void run(const xai__call *c, row_ctx *ctx, void (*row)(const row_ctx *, int64_t)) {
+  ctx->row = row;
+  xai__parallel(c->engine, ctx->l.rows, xai__grain(4 * ctx->l.len), each_row, ctx);
+}
+
+/* ---- the operators ---- */
+
+static int forward(xai__call *c) {
+  row_ctx ctx;
+  XAI__TRY(context(c, &ctx));
+  ctx.y = xai__f(&c->out[0]);
+  if (c->n_out > 1) ctx.mean = xai__f(&c->out[1]);
+  if (c->n_out > 2) ctx.inverse = xai__f(&c->out[2]);
+  run(c, &ctx, row_forward);
+  return XAI_OK;
+}
+
+static int vjp(xai__call *c, const xai__view *gout, const xai__view *gin) {
+  row_ctx ctx;
+  XAI__TRY(xai__vjp_only(c, gin, 1));
+  if (!gin[0].data) return XAI_OK;
+  XAI__TRY(context(c, &ctx));
+  ctx.g = xai__f(&gout[0]);
+  if (c->n_out > 1) ctx.g_mean = xai__f(&gout[1]);
+  if (c->n_out > 2) ctx.g_inverse = xai__f(&gout[2]);
+  ctx.y = xai__f(&gin[0]);
+  run(c, &ctx, row_vjp);
+  return XAI_OK;
+}
+
+static void lose_bias(const row_ctx *ctx, double *ledger) {
+  for (int64_t row = 0; row < ctx->l.rows; row++)
+    for (int64_t j = 0; j < ctx->l.len; j++)
+      ledger[XAI__BIAS] +=
+          (double)ctx->g[row * ctx->l.len + j] * (double)parameter(ctx, ctx->b, row, j);
+}
+
+static int relevance(xai__call *c, const xai__own_options *o, const xai__view *gout,
+                     const xai__view *gin) {
+  row_ctx ctx;
+  if (!gout[0].data || !gin[0].data) return XAI_OK;
+  XAI__TRY(context(c, &ctx));
+  int64_t n = xai__count(&gout[0].shape);
+  size_t mark = xai__scratch_mark(c->engine);
+  float *z = xai__scratch(c->engine, (size_t)n, sizeof *z, c->err);
+  float *s = z ? xai__scratch(c->engine, (size_t)n, sizeof *s, c->err) : NULL;
+  if (s) {
+    const float *y = xai__f(&c->out[0]);
+    if (o->bias_zero && ctx.b) {
+      ctx.g = y;
+      ctx.y = z;
+      run(c, &ctx, row_without_b);
+      y = z;
+    }
+    xai__own_divide(c->engine, xai__f(&gout[0]), y, 1, n, o->stabilizer, s, o->ledger);
+    ctx.g = s;
+    ctx.y = xai__f(&gin[0]);
+    run(c, &ctx, row_relevance);
+    if (o->ledger && ctx.b && !o->bias_zero) lose_bias(&ctx, o->ledger);
+  }
+  xai__scratch_release(c->engine, mark);
+  return s ? XAI_OK : XAI_E_MEMORY;
+}
+
+static xai__crossing cross_own(const xai__node *node, const bool *in_static) {
+  return xai__cross_first(node, in_static, XAI__CROSS_OWN);
+}
+static xai__crossing cross_pass(const xai__node *node, const bool *in_static) {
+  return xai__cross_first(node, in_static, XAI__CROSS_PASS);
+}
+
+#define ROW(name, low_in, high_in, outs, first_opset, attributes)                             \
+  .type = name, .min_in = low_in, .max_in = high_in, .min_out = 1, .max_out = outs,           \
+  .since = first_opset, .fields = attributes, .attr_size = sizeof(norm_attr), .infer = infer, \
+  .forward = forward, .vjp = vjp
+#define OWN .crossing = cross_own, .relevance = relevance
+
+const xai__op xai__op_LayerNormalization = {
+    ROW("LayerNormalization", 2, 3, 3, 17, layer_fields), OWN};
+const xai__op xai__op_InstanceNormalization = {
+    ROW("InstanceNormalization", 3, 3, 1, 6, instance_fields), OWN};
+const xai__op xai__op_GroupNormalization = {
+    ROW("GroupNormalization", 3, 3, 1, 18, group_fields), OWN};
+const xai__op xai__op_RMSNormalization = {
+    ROW("RMSNormalization", 2, 2, 1, 23, layer_fields), .crossing = cross_pass};
