@@ -51,7 +51,7 @@ static int check_options(const struct options *o) {
   if (o->ledger && !ends_in(o->ledger, ".json")) {
     return say(EXIT_USAGE, "--ledger %s: the name must end in .json", o->ledger);
   }
-  return EXIT_FINE;
+  return output_formats(o, true);
 }
 
 static int prepare(struct work *w) {

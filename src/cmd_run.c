@@ -72,7 +72,9 @@ int cmd_run(const struct options *o) {
   if (o->output && !strcmp(o->output, "log-prob")) {
     return say(EXIT_USAGE, "--output log-prob is for 'xai explain'");
   }
-  int code = model_load(o->args.v[0], o, NULL, &m);
+  int code = output_formats(o, false);
+  if (!code)
+    code = model_load(o->args.v[0], o, NULL, &m);
   if (!code && o->args.n < 2 && m.n_inputs) {
     code = say(EXIT_USAGE, "which INPUT? see 'xai run --help'");
   }

@@ -77,9 +77,14 @@ static const struct command *find(const char *name) {
 
 static int unknown(const char *name) {
   const char *names[COMMANDS];
-  for (size_t i = 0; i < COMMANDS; i++)
-    names[i] = commands[i].name;
-  const char *near = say_nearest(name, names, COMMANDS);
+  size_t n = 0;
+  for (size_t i = 0; i < COMMANDS; i++) {
+    if (!cmd_catalog_is_empty(commands[i].name))
+      names[n++] = commands[i].name;
+    else if (!strcmp(commands[i].name, name))
+      return say(EXIT_USAGE, "this version has no %s", name);
+  }
+  const char *near = say_nearest(name, names, n);
   if (name[0] == '-')
     near = NULL;
   return say(EXIT_USAGE, "unknown %s '%s'%s%s%s; see 'xai --help'",

@@ -143,17 +143,30 @@ static int add_folder(struct outputs *out, const char *path, const struct input_
   return code;
 }
 
+int output_formats(const struct options *o, bool explains) {
+  for (size_t i = 0; i < o->out.n; i++) {
+    const char *path = o->out.v[i];
+    const struct format *format = format_of(path);
+    if (!*path)
+      return say(EXIT_USAGE, "--out takes a name");
+    if (is_folder(path))
+      continue;
+    if (!format || (format->explains && !explains)) {
+      return say(EXIT_USAGE, "--out %s: the name must end in %s", path,
+                 explains ? ".npy, .npz, .png or .json (or be a folder/)"
+                          : ".npy, .npz or .json (or be a folder/)");
+    }
+    if (!format->write) {
+      return say(EXIT_USAGE, "--out %s: %s is not written by this version", path,
+                 format->extension);
+    }
+  }
+  return EXIT_FINE;
+}
+
 static int add_file(struct outputs *out, const char *path, const struct input_set *s,
-                    size_t n_targets, bool explains) {
+                    size_t n_targets) {
   const struct format *format = format_of(path);
-  if (!format || (format->explains && !explains)) {
-    return say(EXIT_USAGE, "--out %s: the name must end in %s", path,
-               explains ? ".npy, .npz, .png or .json (or be a folder/)"
-                        : ".npy, .npz or .json (or be a folder/)");
-  }
-  if (!format->write) {
-    return say(EXIT_USAGE, "--out %s: %s is not written by this version", path, format->extension);
-  }
   bool by_item = holds(path, 'i') || holds(path, 'n');
   if (format->single && input_count(s) > 1 && !by_item) {
     return say(EXIT_USAGE,
@@ -194,12 +207,10 @@ int output_plan(const struct options *o, const struct input_set *s, size_t n_tar
   memset(out, 0, sizeof *out);
   for (size_t i = 0; i < o->out.n && !code; i++) {
     const char *path = o->out.v[i];
-    if (!*path)
-      return say(EXIT_USAGE, "--out takes a name");
     if (is_folder(path))
       code = add_folder(out, path, s, n_targets, explains);
     else
-      code = add_file(out, path, s, n_targets, explains);
+      code = add_file(out, path, s, n_targets);
   }
   return code;
 }

@@ -28,8 +28,9 @@ struct outputs {
   bool keep; /* some file waits for the last item */
 };
 
-/* Understands all of --out before anything runs: unknown extensions, several items or targets with
- * one name, folders that cannot be written. */
+/* Whether all extensions of --out can be written, known before anything is read. */
+int output_formats(const struct options *o, bool explains);
+/* The same of several items or targets with one name and of folders: before anything runs. */
 int output_plan(const struct options *o, const struct input_set *s, size_t n_targets, bool explains,
                 struct outputs *out);
 void output_free(struct outputs *out);

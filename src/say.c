@@ -69,7 +69,8 @@ int say_error(const xai_error *err, enum say_doing doing, const char *subject) {
   if (err->status == XAI_E_CANCELLED)
     return stop_say();
   const char *text = err->text[0] ? err->text : xai_status_text(err->status);
-  bool named = !err->where[0] || strstr(text, err->where);
+  bool named =
+      !err->where[0] || strstr(text, err->where) || (subject && !strcmp(subject, err->where));
   bool begun = !subject || strstr(text, subject);
   return say(code, "%s%s%s%s%s%s", begun ? "" : subject, begun ? "" : ": ", text, named ? "" : " (",
              named ? "" : err->where, named ? "" : ")");
