@@ -20,6 +20,9 @@ never+='|(__)?(v|f|vf|d|vd)?printf(_chk)?|f?put[cs]|putchar|_IO_putc|fwrite|perr
 never+='|(secure_)?getenv|setenv|setlocale|strto(d|f|ld)|atof|__isoc99_sscanf|sscanf|__tls_get_addr'
 refuse "used, but never to be" "$(grep -xE "$never" <<<"$wanted" || true)"
 
+refuse "used, but in no library" \
+  "$(nm -D --undefined-only "$library" | awk '$1 == "U" && !/@/ { print $NF }')"
+
 needed=$(readelf -d "$library" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p')
 refuse "linked, but neither libc, libm nor libpthread" \
   "$(grep -vE '^(libc|libm|libpthread|ld-linux.*)\.so' <<<"$needed" || true)"

@@ -5,7 +5,8 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 model=$XAI_SOURCE/docs/examples/models/fashion-lrp.onnx
 
-cmake -S "$XAI_SOURCE/tests/consumers/sub-project" -B "$work" -DXAI_SOURCE="$XAI_SOURCE" >"$work/said"
+cmake -S "$XAI_SOURCE/tests/consumers/sub-project" -B "$work" -DXAI_SOURCE="$XAI_SOURCE" \
+  -DCMAKE_BUILD_TYPE=Debug >"$work/said"
 cmake --build "$work" --parallel 2 >/dev/null
 "$work/c-static" "$model"
 
