@@ -12,6 +12,7 @@
  * in: operands separated by blanks, KIND ":" SHAPE ["=" VALUES], "-" for an absent one.
  *   f  float, depends on the input (unknown to infer; vjp is checked)
  *   p  the same, all values in [0.5, 1.5]
+ *   k  the same as f, but at a kink or not finite: vjp is not compared
  *   c  float constant (static, known to infer)         q  the same, all values in [0.5, 1.5]
  *   i  int64 (or bool) constant (static, known)        j  int64, depends on the input (unknown)
  * SHAPE: "2x3", "s" for a scalar, or nothing: a vector as long as VALUES. Without VALUES: a

@@ -58,12 +58,12 @@ static xai__view float_like(const xai__view *like, float value) {
 }
 
 typedef struct operand {
-  char kind; /* f p c q i j, 0: absent */
+  char kind; /* f p k c q i j, 0: absent */
   xai__view v;
 } operand;
 
 static bool is_known(char kind) { return kind == 'c' || kind == 'q' || kind == 'i'; }
-static bool is_float(char kind) { return kind && strchr("fpcq", kind) != NULL; }
+static bool is_float(char kind) { return kind && strchr("fpkcq", kind) != NULL; }
 
 static void fill_operand(operand *o) {
   int64_t n = xai__count(&o->v.shape);
@@ -83,7 +83,7 @@ static operand parse_operand(const char **text) {
   }
   o.kind = *s;
   o.v.dtype = is_float(o.kind) ? XAI_F32 : XAI_I64;
-  ck_assert_msg(strchr("fpcqij", *s) && s[1] == ':', "bad operand '%s'", s);
+  ck_assert_msg(strchr("fpkcqij", *s) && s[1] == ':', "bad operand '%s'", s);
   s += 2;
   bool vector = *s == '=';
   o.v.shape.rank = vector ? 1 : 0;
@@ -98,24 +98,18 @@ static operand parse_operand(const char **text) {
     *text = s;
     return o;
   }
-  double value[1024];
   int64_t n = 0;
-  do {
-    char *end;
-    s++;
-    value[n] = strtod(s, &end);
-    if (end == s) break; /* an empty list */
-    n++;
-    s = end;
-  } while (*s == ',');
+  for (size_t i = 1; i <= strcspn(s + 1, " ;"); i++) n += i == 1 || s[i] == ',';
   if (vector) o.v.shape.d[0] = n;
   ck_assert_msg(xai__count(&o.v.shape) == n, "%lld values for '%s'", (long long)n, *text);
   new_data(&o.v);
   for (int64_t i = 0; i < n; i++) {
-    if (o.v.dtype == XAI_F32) xai__f(&o.v)[i] = (float)value[i];
-    else xai__i(&o.v)[i] = (int64_t)value[i];
+    char *end;
+    if (o.v.dtype == XAI_F32) xai__f(&o.v)[i] = strtof(s + 1, &end);
+    else xai__i(&o.v)[i] = strtoll(s + 1, &end, 10);
+    s = end;
   }
-  *text = s;
+  *text = n ? s : s + 1;
   return o;
 }
 

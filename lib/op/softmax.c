@@ -14,7 +14,7 @@ typedef struct softmax_attr {
   int64_t axis;
 } softmax_attr;
 
-/* The default depends on the opset: see axis_of. */
+/* The default depends on the opset. */
 #define AXIS_UNSET INT32_MIN
 static const xai__field fields[] = {
     {"axis", XAI__INT, offsetof(softmax_attr, axis), (double)AXIS_UNSET, false}, {0}};
@@ -23,12 +23,22 @@ typedef struct rows {
   int64_t outer, len, inner;
 } rows;
 
+static int64_t wanted_axis(const xai__node *node) {
+  int64_t axis = ((const softmax_attr *)node->attr)->axis;
+  if (axis != AXIS_UNSET) return axis;
+  return node->opset < 13 ? 1 : -1;
+}
+
+static int axis_at(const xai__node *node, int rank) {
+  int64_t axis = wanted_axis(node);
+  return (int)(axis < 0 ? axis + rank : axis);
+}
+
 static int read_rows(const xai__call *c, rows *r) {
   const xai__shape *s = &c->in[0].shape;
-  int64_t wanted = ((const softmax_attr *)c->node->attr)->axis;
+  int64_t wanted = wanted_axis(c->node);
   bool flat = c->node->opset < 13;
   int axis = 0;
-  if (wanted == AXIS_UNSET) wanted = flat ? 1 : -1;
   if (s->rank == 0 || (flat && wanted == s->rank)) {
     *r = (rows){xai__count(s), 1, 1};
     return XAI_OK;
@@ -42,6 +52,7 @@ static int read_rows(const xai__call *c, rows *r) {
 static int infer(xai__call *c) {
   rows r;
   int64_t n;
+  XAI__TRY(xai__need_rank(c, 0, 0, XAI__MAX_RANK));
   XAI__TRY(xai__need_float(c, 0));
   if (!xai__shape_checked_count(&c->in[0].shape, &n))
     return xai__fail(c->err, XAI_E_MODEL, c->node->name, "the operand is too large");
@@ -161,10 +172,10 @@ static int relevance(xai__call *c, const xai__own_options *o, const xai__view *g
   return status;
 }
 
-#define ROW(name)                                                                               \
-  .type = name, .min_in = 1, .max_in = 1, .min_out = 1, .max_out = 1, .since = 1,               \
-  .fields = fields, .attr_size = sizeof(softmax_attr), .infer = infer, .forward = forward,      \
-  .vjp = vjp, .cross = XAI__CROSS_OWN, .relevance = relevance
+#define ROW(name)                                                                          \
+  .type = name, .min_in = 1, .max_in = 1, .min_out = 1, .max_out = 1, .since = 1,          \
+  .fields = fields, .attr_size = sizeof(softmax_attr), .infer = infer, .forward = forward, \
+  .vjp = vjp, .cross = XAI__CROSS_OWN, .relevance = relevance, .axis = axis_at
 
 const xai__op xai__op_Softmax = {ROW("Softmax"), .gate = XAI__GATE_SOFTMAX};
 const xai__op xai__op_LogSoftmax = {ROW("LogSoftmax")};
