@@ -1,5 +1,5 @@
-/* Parses a model from memory and, if it loads, runs it once on zeros (symbolic dimensions: 1) under
- * tight limits. For models that nobody vouches for. */
+/* Parses a model from memory and, if it loads, describes it and runs it on zeros (symbolic
+ * dimensions: 1) under tight limits; if it runs, explains it. For models that nobody vouches for. */
 #ifndef XAI_TESTS_MODEL_RUN_H
 #define XAI_TESTS_MODEL_RUN_H
 #include <string.h>
@@ -26,6 +26,20 @@ static inline int model_run_inputs(const xai_graph *g, xai_param *inputs, xai_te
   return XAI_OK;
 }
 
+/* By all the ways that differ in the library. That some models cannot be explained is fine. */
+static inline void model_run_explain(xai_session *s, xai_request *r) {
+  static const char *const methods[] = {"gradient", "gradient-x-input", "guided-backprop",
+                                        "epsilon-plus", "lrp-alpha-beta", "deep-taylor"};
+  for (size_t i = 0; i < sizeof methods / sizeof *methods; i++) {
+    xai_result *result = NULL;
+    xai_error ignored;
+    r->method = methods[i];
+    r->ledger = (int32_t)i % 2;
+    xai_explain(s, r, &result, &ignored);
+    xai_result_free(result);
+  }
+}
+
 /* The first failure of xai_graph_parse, xai_session_create and xai_run. */
 static inline int model_run(const void *model, size_t n, xai_error *err) {
   xai_options o = {.struct_size = sizeof o,
@@ -47,7 +61,11 @@ static inline int model_run(const void *model, size_t n, xai_error *err) {
   if (!status) status = model_run_inputs(g, inputs, tensors, err);
   if (!status) {
     xai_request r = {.struct_size = sizeof r, .inputs = inputs, .n_inputs = (size_t)g->n_inputs};
+    xai_result *description = NULL;
+    xai_graph_describe(g, "epsilon-plus", &description, NULL);
+    xai_result_free(description);
     status = xai_run(s, &r, &result, err);
+    if (!status) model_run_explain(s, &r);
   }
   xai_result_free(result);
   for (int i = 0; i < MOST; i++) xai_tensor_free(tensors[i]);

@@ -1,4 +1,4 @@
-/* Any bytes at all as a model and as a tensor: loaded, and run if they load. */
+/* Any bytes at all as a model and as a tensor: loaded; run and explained if they load. */
 #include "../model_run.h"
 
 #ifdef XAI_FUZZ_REPLAY
