@@ -17,4 +17,4 @@ if "$xai" explain "$model" "${images[0]}" --method lrp-epsilon -o "$work/lrp.npy
   exit 1
 fi
 cat "$work/error"
-grep -qi 'built without LRP' "$work/error"
+grep -qiE 'this build .*(LRP|relevance propagation)' "$work/error"
