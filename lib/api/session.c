@@ -83,8 +83,8 @@ int xai_memory(const xai_session *s, const xai_request *r, int64_t *bytes, xai_e
   *bytes = 0;
   XAI__TRY(xai__load_struct(&request, sizeof request, r, "xai_request", err));
   if (!enter(used)) return xai__fail(err, XAI_E_BUSY, NULL, "the session serves another call");
-  int status = request.method ? xai__explain_bill(s, &request, bytes, err)
-                              : xai__run_bill(s, &request, bytes, err);
+  int status = request.method ? xai__explain_bill(used, &request, bytes, err)
+                              : xai__run_bill(used, &request, bytes, err);
   leave(used);
   return status;
 }

@@ -5,14 +5,8 @@
 
 int xai__run(xai_session *s, const xai_request *r, xai_result *out, xai_error *err);
 int xai__explain(xai_session *s, const xai_request *r, xai_result *out, xai_error *err);
-/* Bytes that the same requests need beyond the graph. */
-int xai__run_bill(const xai_session *s, const xai_request *r, int64_t *bytes, xai_error *err);
-int xai__explain_bill(const xai_session *s, const xai_request *r, int64_t *bytes, xai_error *err);
-
-/* The method's parameters: schema, what it fixes, what the caller set. */
-int xai__method_params(const xai__method *m, const xai_param *given, size_t n, xai__params *out,
-                       xai_error *err);
-/* xai__folding of a method's sweep. */
-int xai__method_fold(const xai__method *m, const xai__params *p);
+/* Bytes that the same requests need beyond the graph, for shapes alone. */
+int xai__run_bill(xai_session *s, const xai_request *r, int64_t *bytes, xai_error *err);
+int xai__explain_bill(xai_session *s, const xai_request *r, int64_t *bytes, xai_error *err);
 
 #endif

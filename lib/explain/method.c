@@ -1,40 +1,44 @@
 /* The table of methods. */
-#include "explain/method.h"
+#include "explain/job.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #define GRADIENT "seed=one|tensor;output=logit|final|log-prob;bias=absorb|zero;reduce=none|sum"
 #define LRP "output=logit|final|log-prob;reduce=none|sum;" XAI__RELEVANCE_SCHEMA
 #define BY_VALUE "seed=value|one|contrast|tensor;"
 #define EPSILON "epsilon=1e-6[0,inf];"
+#define GAMMA "gamma=0.25[0,inf];"
+#define BOUNDS "low=;high=;"
+
+#define BY_GRADIENT(name, schema, backward, finish) \
+  {name, schema GRADIENT, false, backward, finish, NULL, xai__run_single}
+#define BY_RULES(name, schema, fixed) \
+  {name, schema LRP, true, XAI__PLAIN, XAI__AS_IS, fixed, xai__run_single}
 
 static const xai__method methods[] = {
-    {"gradient", GRADIENT, false, XAI__PLAIN, XAI__AS_IS, NULL},
-    {"saliency", GRADIENT, false, XAI__PLAIN, XAI__ABSOLUTE, NULL},
-    {"sensitivity", GRADIENT, false, XAI__PLAIN, XAI__SQUARE_OF, NULL},
-    {"gradient-x-input", "root=0;" GRADIENT, false, XAI__PLAIN, XAI__TIMES_INPUT, NULL},
-    {"guided-backprop", GRADIENT, false, XAI__GUIDED, XAI__AS_IS, NULL},
-    {"deconvnet", GRADIENT, false, XAI__DECONV, XAI__AS_IS, NULL},
+    BY_GRADIENT("gradient", "", XAI__PLAIN, XAI__AS_IS),
+    BY_GRADIENT("saliency", "", XAI__PLAIN, XAI__ABSOLUTE),
+    BY_GRADIENT("sensitivity", "", XAI__PLAIN, XAI__SQUARE_OF),
+    BY_GRADIENT("gradient-x-input", "root=0;", XAI__PLAIN, XAI__TIMES_INPUT),
+    BY_GRADIENT("guided-backprop", "", XAI__GUIDED, XAI__AS_IS),
+    BY_GRADIENT("deconvnet", "", XAI__DECONV, XAI__AS_IS),
 #if XAI_LRP
-    {"lrp-0", BY_VALUE "stabilizer=0[0,inf];" LRP, true, XAI__PLAIN, XAI__AS_IS, NULL},
-    {"lrp-epsilon", EPSILON BY_VALUE LRP, true, XAI__PLAIN, XAI__AS_IS, NULL},
-    {"lrp-gamma", "gamma=0.25[0,inf];" BY_VALUE LRP, true, XAI__PLAIN, XAI__AS_IS, NULL},
-    {"lrp-alpha-beta", "alpha=2[1,inf];beta=[0,inf];" BY_VALUE LRP, true, XAI__PLAIN, XAI__AS_IS,
-     NULL},
-    {"lrp-z-plus", BY_VALUE LRP, true, XAI__PLAIN, XAI__AS_IS, NULL},
-    {"lrp-w-square", BY_VALUE LRP, true, XAI__PLAIN, XAI__AS_IS, NULL},
-    {"lrp-flat", BY_VALUE LRP, true, XAI__PLAIN, XAI__AS_IS, NULL},
-    {"epsilon-plus", EPSILON BY_VALUE LRP, true, XAI__PLAIN, XAI__AS_IS, NULL},
-    {"epsilon-plus-flat", EPSILON BY_VALUE LRP, true, XAI__PLAIN, XAI__AS_IS, NULL},
-    {"epsilon-alpha2-beta1", EPSILON BY_VALUE LRP, true, XAI__PLAIN, XAI__AS_IS, NULL},
-    {"epsilon-alpha2-beta1-flat", EPSILON BY_VALUE LRP, true, XAI__PLAIN, XAI__AS_IS, NULL},
-    {"epsilon-gamma-box", "low=;high=;gamma=0.25[0,inf];" EPSILON BY_VALUE LRP, true, XAI__PLAIN,
-     XAI__AS_IS, NULL},
-    {"deep-taylor", "low=;high=;" BY_VALUE LRP, true, XAI__PLAIN, XAI__AS_IS, "bias=zero"},
-    {"excitation-backprop", "seed=one|value|contrast|tensor;" LRP, true, XAI__PLAIN, XAI__AS_IS,
-     "activation=gradient"},
-    {"lrp-composite", "low=;high=;gamma=0.25[0,inf];" BY_VALUE LRP, true, XAI__PLAIN, XAI__AS_IS,
-     NULL},
+    BY_RULES("lrp-0", BY_VALUE "stabilizer=0[0,inf];", NULL),
+    BY_RULES("lrp-epsilon", EPSILON BY_VALUE, NULL),
+    BY_RULES("lrp-gamma", GAMMA BY_VALUE, NULL),
+    BY_RULES("lrp-alpha-beta", "alpha=2[1,inf];beta=[0,inf];" BY_VALUE, NULL),
+    BY_RULES("lrp-z-plus", BY_VALUE, NULL),
+    BY_RULES("lrp-w-square", BY_VALUE, NULL),
+    BY_RULES("lrp-flat", BY_VALUE, NULL),
+    BY_RULES("epsilon-plus", EPSILON BY_VALUE, NULL),
+    BY_RULES("epsilon-plus-flat", EPSILON BY_VALUE, NULL),
+    BY_RULES("epsilon-alpha2-beta1", EPSILON BY_VALUE, NULL),
+    BY_RULES("epsilon-alpha2-beta1-flat", EPSILON BY_VALUE, NULL),
+    BY_RULES("epsilon-gamma-box", BOUNDS GAMMA EPSILON BY_VALUE, NULL),
+    BY_RULES("deep-taylor", BOUNDS BY_VALUE, "bias=zero"),
+    BY_RULES("excitation-backprop", "seed=one|value|contrast|tensor;", "activation=gradient"),
+    BY_RULES("lrp-composite", BOUNDS GAMMA BY_VALUE, NULL),
 #endif
 };
 
@@ -55,4 +59,20 @@ const xai__method *xai__method_find(const char *name, xai_error *err) {
   else
     xai__fail(err, XAI_E_ARGUMENT, name, "unknown method '%s'", name);
   return NULL;
+}
+
+int xai__method_params(const xai__method *m, const xai_param *given, size_t n, xai__params *out,
+                       xai_error *err) {
+  char what[80];
+  snprintf(what, sizeof what, "method '%.60s'", m->name);
+  xai__params_schema(out, m->schema);
+  for (size_t i = 0; i < n; i++) XAI__TRY(xai__params_set(out, m->schema, what, &given[i], err));
+  for (int i = 0; i < out->n; i++) out->v[i].given = false; /* what the method fixes wins */
+  return xai__params_parse(out, m->schema, m->fixed, err);
+}
+
+int xai__method_fold(const xai__method *m, const xai__params *p) {
+  if (!m->relevance) return XAI__FOLD_NONE;
+  bool whole = !xai__params_is(p, "activation", "gradient");
+  return XAI__FOLD_LINEAR | (whole ? XAI__FOLD_ACTIVATIONS : 0);
 }

@@ -1,7 +1,8 @@
 /* Methods of explanation: a row each [METHODS sections 1 and 4].
  *
- * A method is one reverse sweep (gradients, or relevance by a composite of rules) and what is done
- * with the result. To add one: a row in method.c; a composite's rows are in rule/composite.c. */
+ * Most methods are one reverse sweep (gradients, or relevance by a composite of rules) and what is
+ * done with the result: single.c. The others have a `run` of their own, a file each. To add one: a
+ * row in method.c; a composite's rows are in rule/composite.c. */
 #ifndef XAI_EXPLAIN_METHOD_H
 #define XAI_EXPLAIN_METHOD_H
 #include "explain/session.h"
@@ -9,16 +10,25 @@
 typedef enum { XAI__PLAIN, XAI__GUIDED, XAI__DECONV } xai__backward; /* what a ReLU does */
 typedef enum { XAI__AS_IS, XAI__ABSOLUTE, XAI__SQUARE_OF, XAI__TIMES_INPUT } xai__finish;
 
+typedef struct xai__job xai__job;
+
 typedef struct xai__method {
   const char *name, *schema;
   bool relevance;            /* by rules; else by gradients */
   xai__backward backward;
   xai__finish finish;
-  const char *fixed; /* relevance: what the method itself decides, "k=v,k=v" */
+  const char *fixed; /* what the method itself decides, "k=v,k=v" */
+  int (*run)(xai__job *j);
 } xai__method;
 
 const xai__method *xai__method_at(size_t i); /* NULL past the end */
 const xai__method *xai__method_find(const char *name, xai_error *err);
+
+/* Its parameters: the schema's defaults, what the caller set, what the method fixes. */
+int xai__method_params(const xai__method *m, const xai_param *given, size_t n, xai__params *out,
+                       xai_error *err);
+/* xai__folding of its sweep. */
+int xai__method_fold(const xai__method *m, const xai__params *p);
 
 /* The xai__cross_fn of gradients; user: const xai__backward *. */
 int xai__gradient_cross(void *backward, const xai__step *step, xai__call *c, const xai__view *gout,

@@ -61,16 +61,15 @@ int xai__run(xai_session *s, const xai_request *r, xai_result *out, xai_error *e
   return status;
 }
 
-int xai__run_bill(const xai_session *s, const xai_request *r, int64_t *bytes, xai_error *err) {
+int xai__run_bill(xai_session *s, const xai_request *r, int64_t *bytes, xai_error *err) {
   xai__inputs in;
   run what = {0};
   xai__plan *p = NULL;
   int status = xai__inputs_read(s, r, true, &in, err);
   if (!status) status = choose(s, r, &in.arena, &what, err);
   xai__plan_request q = {.input = in.shape, .want = what.value, .n_want = what.n};
-  if (!status) status = xai__plan_create(s->graph, s->engine, &q, &p, err);
-  if (!status) *bytes = p->bytes + p->scratch;
-  xai__plan_free(p);
+  if (!status) status = xai__session_plan(s, &q, &p, err);
+  if (!status) *bytes = p->bytes;
   xai__arena_free(&in.arena);
   return status;
 }

@@ -182,6 +182,7 @@ static void seed_item(const xai__targets *t, int64_t k, int64_t item, const floa
 }
 
 void xai__targets_seed(const xai__targets *t, int64_t k, const xai__view *y, float *seed) {
-  for (int64_t item = 0; item < t->items; item++)
-    seed_item(t, k, item, xai__f(y) + item * t->size, seed + item * t->size);
+  int64_t items = xai__count(&y->shape) / t->size;
+  for (int64_t item = 0; item < items; item++)
+    seed_item(t, k, item % t->items, xai__f(y) + item * t->size, seed + item * t->size);
 }

@@ -24,7 +24,7 @@ int xai__targets_read(const xai_request *r, const xai__params *params, const xai
                       int64_t batch, int class_axis, xai__memory *m,
                       xai__targets *t, xai_error *err);
 void xai__targets_free(xai__targets *t);
-/* Writes the seed of target k, of y's shape. */
+/* Writes the seed of target k, of y's shape. y may hold the items several times over. */
 void xai__targets_seed(const xai__targets *t, int64_t k, const xai__view *y, float *seed);
 
 #endif

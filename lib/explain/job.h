@@ -1,0 +1,51 @@
+/* One explanation in the making: what every method's `run` is given and may call.
+ *
+ * When run is called the inputs are read, the targets are known, and job->plan holds the forward
+ * pass over them and is ready for a reverse sweep to job->at. */
+#ifndef XAI_EXPLAIN_JOB_H
+#define XAI_EXPLAIN_JOB_H
+#include "explain/method.h"
+#include "explain/target.h"
+
+struct xai__job {
+  xai_session *s;
+  const xai_request *r;
+  const xai__method *method;
+  xai__params params;
+  xai__inputs in;
+  xai__plan *plan;
+  xai__targets targets;
+  xai__assignment *assigned; /* relevance methods: per step of the plan */
+  double *ledger;            /* [nodes][columns] of one target, or NULL */
+  int source, tail;          /* the explained value; the node behind it that was skipped, or -1 */
+  int *at, n_at;             /* values whose relevance is wanted */
+  const char **name;         /* their names in the result */
+  xai_tensor **R;            /* their relevance in the result */
+  float **full;              /* where it is written: [n_at], all targets; R's own data unless reduced */
+  xai_result *out;
+  xai__watch watch;
+  xai_error *err;
+};
+
+int xai__choose_source(xai__job *j);
+int xai__choose_at(xai__job *j);
+
+/* The tensors "relevance/NAME" of job->at. After them methods write to xai__job_full. */
+int xai__job_begin(xai__job *j);
+/* Where target k's relevance of at[i] goes, of the value's shape. */
+float *xai__job_full(const xai__job *j, int64_t k, int i);
+/* From there to the result: sums over features where asked for, checks that all is finite. */
+int xai__job_end(xai__job *j);
+
+/* The job's plan with every input's axis 0 `times` as long. */
+int xai__job_plan(xai__job *j, int64_t times, xai__plan **out);
+/* Seeds target k and sweeps back over plan p, whose forward pass is done: by the method's rules, or
+ * by gradients with the ReLU edit `how`. part: of the whole work done when this ends. */
+int xai__job_sweep(xai__job *j, xai__plan *p, int64_t k, xai__backward how);
+/* A named tensor or text about the explanation. */
+int xai__job_scores(xai__job *j, const char *name, const double *v); /* [targets][items], as float32 */
+
+/* ---- the methods' runs ---- */
+int xai__run_single(xai__job *j);
+
+#endif
