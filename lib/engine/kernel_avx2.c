@@ -12,6 +12,10 @@ typedef __m256 V;
 #define FILL xai__kernels_avx2
 #include "engine/kernel_simd.h"
 
+INLINE V select_positive(V v, V pos, V neg) {
+  return _mm256_blendv_ps(neg, pos, _mm256_cmp_ps(v, _mm256_setzero_ps(), _CMP_GT_OQ));
+}
+
 INLINE void turn(V t[VECTOR]) {
   V a[8], b[8];
   UNROLL for (int i = 0; i < 8; i += 2) {

@@ -12,6 +12,10 @@ typedef __m512 V;
 #define FILL xai__kernels_avx512
 #include "engine/kernel_simd.h"
 
+INLINE V select_positive(V v, V pos, V neg) {
+  return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(v, _mm512_setzero_ps(), _CMP_GT_OQ), neg, pos);
+}
+
 /* Pairs, then fours within each 128-bit quarter, then the quarters themselves. */
 INLINE void turn(V t[VECTOR]) {
   V a[16], b[16];

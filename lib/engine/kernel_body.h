@@ -1,6 +1,6 @@
 /* The kernels of one instruction set, from what its file defines: the vector V of VECTOR floats,
  * ROWS of a tile, FMA, FMA1 (scalar), SPLAT, turn(V t[VECTOR]) which transposes, and the name
- * FILL; with HAS_MASKS also load_part, store_part and copy_even. */
+ * FILL; select_positive(v, pos, neg); with HAS_MASKS also load_part, store_part and copy_even. */
 /* ---- the tile: R rows by N vectors of accumulators in registers ---- */
 
 INLINE void tile_of(const int R, const int N, int64_t k, const float *a, const float *b,
@@ -17,8 +17,8 @@ INLINE void tile_of(const int R, const int N, int64_t k, const float *a, const f
       UNROLL for (int v = 0; v < N; v++) c[r][v] = FMA(x, w[v], c[r][v]);
     }
   }
-  UNROLL for (int r = 0; r < R; r++)
-    UNROLL for (int v = 0; v < N; v++) store(acc + (r * N + v) * VECTOR, c[r][v]);
+  UNROLL for (int r = 0; r < R; r++) /* -0 becomes 0, so that terms of 0 may be left out */
+    UNROLL for (int v = 0; v < N; v++) store(acc + (r * N + v) * VECTOR, c[r][v] + SPLAT(0.0f));
 }
 
 #define TILE(R) \
@@ -133,6 +133,97 @@ static void edit(xai__edit e, float *v, int64_t n) {
     for (int64_t i = 0; i < n; i++) v[i] = 1;
 }
 
+/* ---- one row times a matrix ---- */
+
+enum { IDENTITY, LINEAR, SQUARE, ONES };
+
+INLINE V edited(const int form, xai__edit e, V v) {
+  if (form == LINEAR) return v * select_positive(v, SPLAT(e.pos), SPLAT(e.neg));
+  if (form == SQUARE) return v * v;
+  if (form == ONES) return SPLAT(1.0f);
+  return v;
+}
+
+#define FOR_EDIT(e, CALL)                     \
+  do {                                        \
+    if (xai__edit_is_identity(e))             \
+      CALL(IDENTITY);                         \
+    else if ((e).form == XAI__LINEAR)         \
+      CALL(LINEAR);                           \
+    else if ((e).form == XAI__SQUARE)         \
+      CALL(SQUARE);                           \
+    else                                      \
+      CALL(ONES);                             \
+  } while (0)
+
+/* R rows of w into n sums. */
+INLINE void add_rows(const int R, const int form, const float *w, int64_t stride,
+                     const int64_t *at, const float *x, int64_t n, xai__edit e, float *acc) {
+  const float *row[8];
+  V by[8];
+  UNROLL for (int r = 0; r < R; r++) {
+    row[r] = w + at[r] * stride;
+    by[r] = SPLAT(x[at[r]]);
+  }
+  int64_t j = 0;
+  for (; j + VECTOR <= n; j += VECTOR) {
+    V a = load(acc + j);
+    UNROLL for (int r = 0; r < R; r++) a = FMA(by[r], edited(form, e, load(row[r] + j)), a);
+    store(acc + j, a);
+  }
+  if (j == n) return;
+  V a = load_part(acc + j, (int)(n - j));
+  UNROLL for (int r = 0; r < R; r++)
+    a = FMA(by[r], edited(form, e, load_part(row[r] + j, (int)(n - j))), a);
+  store_part(acc + j, a, (int)(n - j));
+}
+
+static void sum_rows(const float *w, int64_t stride, const int64_t *at, int64_t k, const float *x,
+                     int64_t n, xai__edit e, float *acc) {
+  memset(acc, 0, (size_t)n * sizeof *acc);
+#define EIGHT(form) add_rows(8, form, w, stride, at, x, n, e, acc)
+#define SINGLE(form) add_rows(1, form, w, stride, at, x, n, e, acc)
+  for (; k >= 8; k -= 8, at += 8) FOR_EDIT(e, EIGHT);
+  for (; k > 0; k--, at++) FOR_EDIT(e, SINGLE);
+  for (int64_t j = 0; j < n; j++) acc[j] += 0.0f; /* as at the end of a tile */
+}
+
+/* Squares of `rows` rows (at most a vector) and `columns` of w, transposed into the sums. */
+INLINE V add_square(const int form, const float *w, int64_t stride, int rows, int columns,
+                    const float *x, xai__edit e, V acc) {
+  V t[VECTOR];
+  if (rows == VECTOR && columns == VECTOR) {
+    UNROLL for (int r = 0; r < VECTOR; r++) t[r] = edited(form, e, load(w + r * stride));
+    turn(t);
+    UNROLL for (int c = 0; c < VECTOR; c++) acc = FMA(SPLAT(x[c]), t[c], acc);
+    return acc;
+  }
+  for (int r = 0; r < VECTOR; r++)
+    t[r] = r < rows ? edited(form, e, load_part(w + r * stride, columns)) : SPLAT(0.0f);
+  turn(t);
+  for (int c = 0; c < columns; c++) acc = FMA(SPLAT(x[c]), t[c], acc);
+  return acc;
+}
+
+INLINE void add_columns(const int form, const float *w, int64_t stride, int n, int64_t k,
+                        const float *x, xai__edit e, float *acc) {
+  const int low = n < VECTOR ? n : VECTOR, high = n - low;
+  V a = SPLAT(0.0f), b = SPLAT(0.0f);
+  for (; k > 0; k -= VECTOR, w += VECTOR, x += VECTOR) {
+    const int columns = k < VECTOR ? (int)k : VECTOR;
+    a = add_square(form, w, stride, low, columns, x, e, a);
+    if (high) b = add_square(form, w + VECTOR * stride, stride, high, columns, x, e, b);
+  }
+  store(acc, a + SPLAT(0.0f));
+  if (high) store(acc + VECTOR, b + SPLAT(0.0f));
+}
+
+static void sum_columns(const float *w, int64_t stride, int n, int64_t k, const float *x,
+                        xai__edit e, float *acc) {
+#define COLUMNS(form) add_columns(form, w, stride, n, k, x, e, acc)
+  FOR_EDIT(e, COLUMNS);
+}
+
 /* ---- results ---- */
 
 static void emit(const xai__epilogue *ep, float *y, const float *x, const float *acc, int64_t n) {
@@ -244,5 +335,5 @@ static void add_scaled(float *y, const float *x, int64_t n, float scale) {
 
 void FILL(xai__kernels *k) {
   *k = (xai__kernels){VECTOR, ROWS, tile, transpose, copy, gather, edit, finish,
-                      axpy, add_bias, emit, add_scaled};
+                      sum_rows, sum_columns, axpy, add_bias, emit, add_scaled};
 }

@@ -12,6 +12,10 @@ typedef float32x4_t V;
 #define FILL xai__kernels_neon
 #include "engine/kernel_simd.h"
 
+INLINE V select_positive(V v, V pos, V neg) {
+  return vbslq_f32(vcgtq_f32(v, vdupq_n_f32(0)), pos, neg);
+}
+
 INLINE void turn(V t[VECTOR]) {
   const float32x4x2_t a = vtrnq_f32(t[0], t[1]), b = vtrnq_f32(t[2], t[3]);
   t[0] = vcombine_f32(vget_low_f32(a.val[0]), vget_low_f32(b.val[0]));

@@ -44,6 +44,13 @@ typedef struct xai__kernels {
    * acc is destroyed. */
   void (*finish)(const xai__spot *s, float *acc, int rows, int lanes, int width,
                  const int64_t *row, const int64_t *lane, int64_t bias_at);
+  /* acc[j] = sum over i < k of x[at[i]] times edited w[at[i] * stride + j], j < n. */
+  void (*sum_rows)(const float *w, int64_t stride, const int64_t *at, int64_t k, const float *x,
+                   int64_t n, xai__edit e, float *acc);
+  /* acc[j] = sum over i < k of x[i] times edited w[j * stride + i], j < n <= 2 vectors; acc is
+   * written up to a multiple of a vector. */
+  void (*sum_columns)(const float *w, int64_t stride, int n, int64_t k, const float *x,
+                      xai__edit e, float *acc);
   /* acc[i * acc_step] = fma(w, edited x[i * step], acc[i * acc_step]) */
   void (*axpy)(float *acc, int64_t acc_step, const float *x, int64_t step, int64_t n, float w,
                xai__edit e);

@@ -67,6 +67,7 @@ static int multiply(xai__engine *e, const xai__product *p, bool adjoint, const c
   const xai__matrix_side w =
       xai__matrix(p->w, m, with->we, p->w_batches > 1 ? k * m : 0, k_last ? k : 1, k_last ? 1 : m,
                   0, p->w_left ? rows : 1);
+  if (rows == 1) return xai__gemv(e, &w, with->x, with->xe, batch, k, &with->spot, err);
   const xai__matrix_side x =
       xai__matrix(with->x, rows, with->xe, rows * k, p->w_left ? 1 : k, p->w_left ? rows : 1,
                   rows * m, p->w_left ? 1 : m);
