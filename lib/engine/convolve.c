@@ -155,7 +155,10 @@ static int one_phase(xai__engine *e, const xai__convolution *c, const xai__windo
 }
 
 int xai__convolve(xai__engine *e, const xai__convolution *c, xai_error *err) {
-  if (c->tc == 1) return xai__convolve_direct(e, c, err);
+  if (c->n <= 0 || c->groups <= 0 || c->tc <= 0 || c->target <= 0) return XAI_OK;
+  bool done;
+  XAI__TRY(xai__convolve_direct(e, c, &done, err));
+  if (done) return XAI_OK;
   const int64_t phases = xai__window_phases(&c->geometry);
   for (int64_t i = 0; i < phases; i++) {
     const xai__window w = xai__window_of(&c->geometry, i);

@@ -17,8 +17,8 @@ typedef struct xai__convolution {
   xai__spot spot; /* bias OF_ROW: of channel g tc + t */
 } xai__convolution;
 
-/* Few target channels: row by row (direct.c); else packed tiles (convolve.c). */
 int xai__convolve(xai__engine *e, const xai__convolution *c, xai_error *err);
-int xai__convolve_direct(xai__engine *e, const xai__convolution *c, xai_error *err);
+/* For few target channels; *done is false where it does not serve this shape. */
+int xai__convolve_direct(xai__engine *e, const xai__convolution *c, bool *done, xai_error *err);
 
 #endif

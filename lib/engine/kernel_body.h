@@ -292,31 +292,70 @@ static void finish(const xai__spot *s, float *acc, int rows, int lanes, int widt
   }
 }
 
-/* ---- rows ---- */
+/* ---- convolution without packing ---- */
 
-#define AXPY(EDITED)                                              \
-  if (acc_step == 1 && step == 1)                                 \
-    for (int64_t i = 0; i < n; i++) {                             \
-      const float v = x[i];                                       \
-      acc[i] = FMA1(w, EDITED, acc[i]);                           \
-    }                                                             \
-  else                                                            \
-    for (int64_t i = 0; i < n; i++) {                             \
-      const float v = x[i * step];                                \
-      acc[i * acc_step] = FMA1(w, EDITED, acc[i * acc_step]);     \
-    }
-
-static void axpy(float *acc, int64_t acc_step, const float *x, int64_t step, int64_t n, float w,
-                 xai__edit e) {
-  if (xai__edit_is_identity(e)) {
-    AXPY(v)
-  } else if (e.form == XAI__LINEAR) {
-    AXPY(v * (v > 0 ? e.pos : e.neg))
-  } else if (e.form == XAI__SQUARE) {
-    AXPY(v * v)
-  } else {
-    AXPY(((void)v, 1.0f))
+INLINE void slide_of(const int R, const int N, int64_t k, const float *w, const float *x,
+                     const int64_t *at, float *acc, int64_t acc_row) {
+  V c[R][N];
+  UNROLL for (int r = 0; r < R; r++)
+    UNROLL for (int v = 0; v < N; v++) c[r][v] = SPLAT(0.0f);
+  for (int64_t j = 0; j < k; j++, w += R) {
+    V b[N];
+    UNROLL for (int v = 0; v < N; v++) b[v] = load(x + at[j] + v * VECTOR);
+    UNROLL for (int r = 0; r < R; r++)
+      UNROLL for (int v = 0; v < N; v++) c[r][v] = FMA(SPLAT(w[r]), b[v], c[r][v]);
   }
+  UNROLL for (int r = 0; r < R; r++)
+    UNROLL for (int v = 0; v < N; v++) store(acc + r * acc_row + v * VECTOR, c[r][v]);
+}
+
+INLINE void slide_rows(const int R, const int most, int64_t k, const float *w, const float *x,
+                       const int64_t *at, int64_t n, float *acc, int64_t acc_row) {
+  int64_t vectors = (n + VECTOR - 1) / VECTOR;
+#define SLIDE(N)                                                                       \
+  for (; vectors >= N; vectors -= N, x += N * VECTOR, acc += N * VECTOR)               \
+    slide_of(R, N, k, w, x, at, acc, acc_row);
+  if (most >= 8) SLIDE(8)
+  if (most >= 4) SLIDE(4)
+  SLIDE(2)
+  SLIDE(1)
+}
+
+static void slide(int rows, int64_t k, const float *w, const float *x, const int64_t *at,
+                  int64_t n, float *acc, int64_t acc_row) {
+  const int few = ROWS > 6 ? 4 : 2;
+  if (rows == 1)
+    slide_rows(1, 8, k, w, x, at, n, acc, acc_row);
+  else if (rows == 2)
+    slide_rows(2, 4, k, w, x, at, n, acc, acc_row);
+  else if (rows == 3)
+    slide_rows(3, few, k, w, x, at, n, acc, acc_row);
+  else
+    slide_rows(4, few, k, w, x, at, n, acc, acc_row);
+}
+
+static void take(xai__edit e, const float *x, int64_t step, int64_t n, float *to) {
+  if (step == 1)
+    memcpy(to, x, (size_t)n * sizeof *to);
+  else if (step == 2)
+    for (int64_t i = 0; i < n; i++) to[i] = x[2 * i];
+  else
+    for (int64_t i = 0; i < n; i++) to[i] = x[i * step];
+  if (!xai__edit_is_identity(e)) edit(e, to, n);
+}
+
+static void weave(const float *from, int64_t stride, int64_t phases, int64_t n, float *to) {
+  if (phases == 2) {
+    const float *odd = from + stride;
+    for (int64_t i = 0; i < n / 2; i++) {
+      to[2 * i] = from[i];
+      to[2 * i + 1] = odd[i];
+    }
+    if (n % 2) to[n - 1] = from[n / 2];
+    return;
+  }
+  for (int64_t f = 0; f < phases; f++, from += stride)
+    for (int64_t i = f, j = 0; i < n; i += phases) to[i] = from[j++];
 }
 
 static void add_bias(const xai__spot *s, float *acc, int64_t n, int64_t element, int64_t channel) {
@@ -335,5 +374,5 @@ static void add_scaled(float *y, const float *x, int64_t n, float scale) {
 
 void FILL(xai__kernels *k) {
   *k = (xai__kernels){VECTOR, ROWS, tile, transpose, copy, gather, edit, finish,
-                      sum_rows, sum_columns, axpy, add_bias, emit, add_scaled};
+                      sum_rows, sum_columns, slide, take, weave, add_bias, emit, add_scaled};
 }

@@ -51,9 +51,14 @@ typedef struct xai__kernels {
    * written up to a multiple of a vector. */
   void (*sum_columns)(const float *w, int64_t stride, int n, int64_t k, const float *x,
                       xai__edit e, float *acc);
-  /* acc[i * acc_step] = fma(w, edited x[i * step], acc[i * acc_step]) */
-  void (*axpy)(float *acc, int64_t acc_step, const float *x, int64_t step, int64_t n, float w,
-               xai__edit e);
+  /* acc[r * acc_row + i] = sum over j < k of w[j][rows] x[at[j] + i], r < rows <= 4, i < n; acc is
+   * written, and x read, up to a multiple of a vector. */
+  void (*slide)(int rows, int64_t k, const float *w, const float *x, const int64_t *at, int64_t n,
+                float *acc, int64_t acc_row);
+  /* to[i] = edited x[i * step] */
+  void (*take)(xai__edit e, const float *x, int64_t step, int64_t n, float *to);
+  /* to[i] = from[i % phases * stride + i / phases], i < n */
+  void (*weave)(const float *from, int64_t stride, int64_t phases, int64_t n, float *to);
   /* Adds the bias to a row of n at z[element]; channel: for a bias of rows. */
   void (*add_bias)(const xai__spot *s, float *acc, int64_t n, int64_t element, int64_t channel);
   /* y (epilogue)= acc along a row of n; x beside y. */
