@@ -66,6 +66,11 @@ static void set_number(xai__value *v, double number) {
   snprintf(v->text, sizeof v->text, "%s", xai__number_text(number).text);
 }
 
+static void set_label(xai__value *v, const char *name) {
+  v->label = name;
+  snprintf(v->text, sizeof v->text, "%s", name);
+}
+
 void xai__params_schema(xai__params *p, const char *schema) {
   entry e;
   while (next_entry(&schema, &e)) {
@@ -109,12 +114,12 @@ int xai__params_set(xai__params *p, const char *schema, const char *what, const 
   } else {
     double number = value->number;
     if (value->text && e.n_value && !strchr("0123456789+-.i", *e.value)) {
-      snprintf(v->text, sizeof v->text, "%s", value->text); /* a name: its default is one */
+      set_label(v, value->text); /* a name: its default is one */
     } else if (value->text && !xai__number_parse(value->text, &number)) {
       if (e.n_value)
         return xai__fail(err, XAI_E_ARGUMENT, name, "parameter '%s' of %s is a number, not '%s'",
                          name, what, value->text);
-      snprintf(v->text, sizeof v->text, "%s", value->text); /* no default: a name may do */
+      set_label(v, value->text); /* no default: a name may do */
     } else if (!(number >= e.low && number <= e.high)) {
       return xai__fail(err, XAI_E_ARGUMENT, name, "parameter '%s' of %s is %s, not within %s to %s",
                        name, what, xai__number_text(number).text, xai__number_text(e.low).text,

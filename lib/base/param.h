@@ -12,7 +12,8 @@
 
 typedef struct xai__value {
   char name[24];
-  char text[40];            /* of a choice, or of the number; "" when unset */
+  char text[40];            /* of a choice, or of the number; "" when unset; cut if a long name */
+  const char *label;        /* a name the caller gave, whole; borrowed, else NULL */
   double number;            /* of a number */
   const xai_tensor *tensor; /* borrowed from the request, or NULL */
   bool set;                 /* has a value, given or default */

@@ -36,13 +36,13 @@ static int prepare_rules(xai__job *j) {
   const xai__composite *composite = xai__composite_find(j->method->name);
   XAI__TRY(xai__assign(composite, j->r->rows, j->r->n_rows, &j->params, &j->plan->steps, &j->in.arena,
                        &j->assigned, j->err));
-  if (!s->rules) XAI__TRY(xai__rules_create(j->plan, &s->rules, j->err));
+  XAI__TRY(xai__session_rules(s, j->plan, &j->rules, j->err));
   if (j->r->ledger) {
     j->ledger = xai__arena_new(&j->in.arena, (size_t)(s->graph->n_nodes + 1) * XAI__COLUMNS,
                                sizeof *j->ledger, j->err);
     if (!j->ledger) return j->err->status;
   }
-  xai__rules_begin(s->rules, &j->params, j->assigned, j->ledger);
+  xai__rules_begin(j->rules, &j->params, j->assigned, j->ledger);
   return XAI_OK;
 }
 

@@ -22,8 +22,20 @@ int xai__job_plan(xai__job *j, int64_t times, xai__plan **out) {
 int xai__job_sweep(xai__job *j, xai__plan *p, int64_t k, xai__backward how) {
   xai__targets_seed(&j->targets, k, &p->value[j->source], xai__plan_grad(p, j->source));
   return j->method->relevance
-             ? xai__reverse(p, xai__rules_cross, j->s->rules, &j->watch, j->err)
+             ? xai__reverse(p, xai__rules_cross, j->rules, &j->watch, j->err)
              : xai__reverse(p, xai__gradient_cross, &how, &j->watch, j->err);
+}
+
+int xai__job_inputs_only(xai__job *j) {
+  const xai_graph *g = j->s->graph;
+  for (int i = 0; i < j->n_at; i++) {
+    bool is_input = false;
+    for (int k = 0; k < g->n_inputs; k++) is_input |= g->inputs[k] == j->at[i];
+    if (!is_input)
+      return xai__fail(j->err, XAI_E_UNSUPPORTED, j->name[i], "method '%s' explains float inputs only, not '%s'",
+                       j->method->name, j->name[i]);
+  }
+  return XAI_OK;
 }
 
 /* ---- results ---- */

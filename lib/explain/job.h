@@ -15,7 +15,8 @@ struct xai__job {
   xai__inputs in;
   xai__plan *plan;
   xai__targets targets;
-  xai__assignment *assigned; /* relevance methods: per step of the plan */
+  xai__rules *rules;         /* relevance methods: of the plan */
+  xai__assignment *assigned; /* per step of the plan */
   double *ledger;            /* [nodes][columns] of one target, or NULL */
   int source, tail;          /* the explained value; the node behind it that was skipped, or -1 */
   int *at, n_at;             /* values whose relevance is wanted */
@@ -42,10 +43,17 @@ int xai__job_plan(xai__job *j, int64_t times, xai__plan **out);
 /* Seeds target k and sweeps back over plan p, whose forward pass is done: by the method's rules, or
  * by gradients with the ReLU edit `how`. part: of the whole work done when this ends. */
 int xai__job_sweep(xai__job *j, xai__plan *p, int64_t k, xai__backward how);
-/* A named tensor or text about the explanation. */
-int xai__job_scores(xai__job *j, const char *name, const double *v); /* [targets][items], as float32 */
+/* Refuses `at` that are no inputs of the graph. */
+int xai__job_inputs_only(xai__job *j);
+int xai__job_scores(xai__job *j, const char *name, const double *v); /* "name": [targets][items] */
 
 /* ---- the methods' runs ---- */
 int xai__run_single(xai__job *j);
+int xai__run_integrated(xai__job *j);
+int xai__run_expected(xai__job *j);
+int xai__run_smoothgrad(xai__job *j);
+int xai__run_taylor(xai__job *j);
+int xai__run_occlusion(xai__job *j);
+int xai__run_gradcam(xai__job *j);
 
 #endif

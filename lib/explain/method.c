@@ -11,8 +11,14 @@
 #define GAMMA "gamma=0.25[0,inf];"
 #define BOUNDS "low=;high=;"
 
+#define CP "softmax=detach|lrp|gradient;matmul=value|half;mul=value|gate|uniform;"
+#define BASELINE "baseline=0;"
+#define STEPS "steps=50[1,100000];quadrature=gauss-legendre|riemann-right;"
+
 #define BY_GRADIENT(name, schema, backward, finish) \
   {name, schema GRADIENT, false, backward, finish, NULL, xai__run_single}
+#define OF_ITS_OWN(name, schema, run) \
+  {name, schema GRADIENT, false, XAI__PLAIN, XAI__AS_IS, NULL, run}
 #define BY_RULES(name, schema, fixed) \
   {name, schema LRP, true, XAI__PLAIN, XAI__AS_IS, fixed, xai__run_single}
 
@@ -23,6 +29,13 @@ static const xai__method methods[] = {
     BY_GRADIENT("gradient-x-input", "root=0;", XAI__PLAIN, XAI__TIMES_INPUT),
     BY_GRADIENT("guided-backprop", "", XAI__GUIDED, XAI__AS_IS),
     BY_GRADIENT("deconvnet", "", XAI__DECONV, XAI__AS_IS),
+    OF_ITS_OWN("taylor", "", xai__run_taylor),
+    OF_ITS_OWN("integrated-gradients", BASELINE STEPS, xai__run_integrated),
+    OF_ITS_OWN("expected-gradients", "background=;" STEPS, xai__run_expected),
+    OF_ITS_OWN("smoothgrad", "samples=20[1,100000];noise=0.1[0,inf];of=gradient;root=0;" BASELINE STEPS,
+               xai__run_smoothgrad),
+    OF_ITS_OWN("grad-cam", "layer=;", xai__run_gradcam),
+    OF_ITS_OWN("occlusion", "window=8[1,inf];stride=4[1,inf];value=0;", xai__run_occlusion),
 #if XAI_LRP
     BY_RULES("lrp-0", BY_VALUE "stabilizer=0[0,inf];", NULL),
     BY_RULES("lrp-epsilon", EPSILON BY_VALUE, NULL),
@@ -38,6 +51,8 @@ static const xai__method methods[] = {
     BY_RULES("epsilon-gamma-box", BOUNDS GAMMA EPSILON BY_VALUE, NULL),
     BY_RULES("deep-taylor", BOUNDS BY_VALUE, "bias=zero"),
     BY_RULES("excitation-backprop", "seed=one|value|contrast|tensor;", "activation=gradient"),
+    BY_RULES("attn-lrp", EPSILON BY_VALUE, NULL),
+    BY_RULES("cp-lrp", EPSILON BY_VALUE CP, NULL),
     BY_RULES("lrp-composite", BOUNDS GAMMA BY_VALUE, NULL),
 #endif
 };
@@ -47,7 +62,7 @@ const xai__method *xai__method_at(size_t i) {
 }
 
 const xai__method *xai__method_find(const char *name, xai_error *err) {
-  static const char *const lrp[] = {"lrp-", "epsilon-", "deep-taylor", "excitation-backprop"};
+  static const char *const lrp[] = {"lrp-", "epsilon-", "deep-taylor", "excitation-backprop", "attn-lrp", "cp-lrp"};
   for (size_t i = 0; i < sizeof methods / sizeof *methods; i++)
     if (!strcmp(methods[i].name, name)) return &methods[i];
   bool left_out = false;
@@ -67,8 +82,12 @@ int xai__method_params(const xai__method *m, const xai_param *given, size_t n, x
   snprintf(what, sizeof what, "method '%.60s'", m->name);
   xai__params_schema(out, m->schema);
   for (size_t i = 0; i < n; i++) XAI__TRY(xai__params_set(out, m->schema, what, &given[i], err));
-  for (int i = 0; i < out->n; i++) out->v[i].given = false; /* what the method fixes wins */
-  return xai__params_parse(out, m->schema, m->fixed, err);
+  xai__params fixed = {0};
+  XAI__TRY(xai__params_parse(&fixed, m->schema, m->fixed, err));
+  for (int i = 0; i < fixed.n; i++) /* wins over the caller's */
+    for (int k = 0; k < out->n; k++)
+      if (fixed.v[i].given && !strcmp(fixed.v[i].name, out->v[k].name)) out->v[k] = fixed.v[i];
+  return XAI_OK;
 }
 
 int xai__method_fold(const xai__method *m, const xai__params *p) {

@@ -13,21 +13,25 @@ int xai__find_value(const xai_graph *g, const char *name, int *value, xai_error 
 
 /* ---- plans ---- */
 
-void xai__session_drop_plan(xai_session *s) {
-  xai__rules_free(s->rules);
-  xai__plan_free(s->plan);
-  xai__arena_free(&s->key);
-  s->rules = NULL;
-  s->plan = NULL;
+static void drop(xai__cached *c) {
+  xai__rules_free(c->rules);
+  xai__plan_free(c->plan);
+  xai__arena_free(&c->key);
+  *c = (xai__cached){0};
+}
+
+void xai__session_drop_plans(xai_session *s) {
+  for (int i = 0; i < XAI__PLANS; i++) drop(&s->cached[i]);
 }
 
 static bool same_ints(const int *a, int n_a, const int *b, int n_b) {
   return n_a == n_b && (!n_a || !memcmp(a, b, (size_t)n_a * sizeof *a));
 }
 
-static bool same_request(const xai_session *s, const xai__plan_request *r) {
-  const xai__plan_request *q = &s->made_for;
-  for (int i = 0; i < s->graph->n_inputs; i++)
+static bool same_request(const xai_graph *g, const xai__cached *c, const xai__plan_request *r) {
+  const xai__plan_request *q = &c->made_for;
+  if (!c->plan) return false;
+  for (int i = 0; i < g->n_inputs; i++)
     if (!xai__shape_equal(&q->input[i], &r->input[i])) return false;
   return same_ints(q->want, q->n_want, r->want, r->n_want) &&
          same_ints(q->at, q->n_at, r->at, r->n_at) && q->reverse == r->reverse &&
@@ -40,29 +44,43 @@ static const int *copy_ints(xai__arena *a, const int *v, int n, xai_error *err) 
   return copy;
 }
 
-int xai__session_plan(xai_session *s, const xai__plan_request *r, xai__plan **out, xai_error *err) {
-  if (s->plan && same_request(s, r)) {
-    *out = s->plan;
-    return XAI_OK;
-  }
-  xai__session_drop_plan(s);
+static int make_cached(xai_session *s, xai__cached *c, const xai__plan_request *r, xai_error *err) {
   size_t n = (size_t)s->graph->n_inputs;
-  s->key.memory = s->memory;
-  xai__shape *input = xai__arena_new(&s->key, n + 1, sizeof *input, err);
-  s->made_for = *r;
-  s->made_for.input = input;
-  s->made_for.want = copy_ints(&s->key, r->want, r->n_want, err);
-  s->made_for.at = copy_ints(&s->key, r->at, r->n_at, err);
-  int status = input && s->made_for.want && s->made_for.at ? XAI_OK : err->status;
-  if (!status) {
-    memcpy(input, r->input, n * sizeof *input);
-    status = xai__plan_create(s->graph, s->engine, r, &s->plan, err);
+  c->key.memory = s->memory;
+  xai__shape *input = xai__arena_new(&c->key, n + 1, sizeof *input, err);
+  c->made_for = *r;
+  c->made_for.input = input;
+  c->made_for.want = copy_ints(&c->key, r->want, r->n_want, err);
+  c->made_for.at = copy_ints(&c->key, r->at, r->n_at, err);
+  if (!input || !c->made_for.want || !c->made_for.at) return err->status;
+  memcpy(input, r->input, n * sizeof *input);
+  return xai__plan_create(s->graph, s->engine, r, &c->plan, err);
+}
+
+int xai__session_plan(xai_session *s, const xai__plan_request *r, xai__plan **out, xai_error *err) {
+  int found = 0;
+  while (found < XAI__PLANS - 1 && !same_request(s->graph, &s->cached[found], r)) found++;
+  xai__cached c = s->cached[found];
+  memmove(s->cached + 1, s->cached, (size_t)found * sizeof c);
+  if (!same_request(s->graph, &c, r)) {
+    drop(&c);
+    int status = make_cached(s, &c, r, err);
+    if (status) {
+      drop(&c);
+      s->cached[0] = c;
+      return status;
+    }
   }
-  if (status) {
-    xai__session_drop_plan(s);
-    return status;
-  }
-  *out = s->plan;
+  s->cached[0] = c;
+  *out = c.plan;
+  return XAI_OK;
+}
+
+int xai__session_rules(xai_session *s, xai__plan *p, xai__rules **out, xai_error *err) {
+  int i = 0;
+  while (s->cached[i].plan != p) i++;
+  if (!s->cached[i].rules) XAI__TRY(xai__rules_create(p, &s->cached[i].rules, err));
+  *out = s->cached[i].rules;
   return XAI_OK;
 }
 

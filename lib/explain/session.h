@@ -1,23 +1,33 @@
-/* One caller's workspace: an engine, and the plan of the last call, kept for the next one like it. */
+/* One caller's workspace: an engine, and the plans of the last calls, kept for the next ones like
+ * them. */
 #ifndef XAI_EXPLAIN_SESSION_H
 #define XAI_EXPLAIN_SESSION_H
 #include "rule/rule.h"
 #include "tensor/result.h"
+
+/* A plan, and what was made for it. */
+typedef struct xai__cached {
+  xai__plan *plan;
+  xai__rules *rules; /* where it is for relevance */
+  xai__arena key;    /* holds what made_for points to */
+  xai__plan_request made_for;
+} xai__cached;
+
+#define XAI__PLANS 2 /* a call may need two at a time: of its inputs, and of a batch of variations */
 
 struct xai_session {
   const xai_graph *graph;
   xai__memory *memory;
   xai__engine *engine;
   atomic_int busy;
-  xai__plan *plan;
-  xai__rules *rules; /* of the plan, where it is for relevance */
-  xai__arena key;    /* what the plan was made for */
-  xai__plan_request made_for;
+  xai__cached cached[XAI__PLANS]; /* the most recently used first */
 };
 
-/* The plan for a request: the last one if it was for the same. */
+/* The plan for a request: a cached one if it was for the same. */
 int xai__session_plan(xai_session *s, const xai__plan_request *r, xai__plan **out, xai_error *err);
-void xai__session_drop_plan(xai_session *s);
+/* The rules of a cached plan, made if need be. */
+int xai__session_rules(xai_session *s, xai__plan *p, xai__rules **out, xai_error *err);
+void xai__session_drop_plans(xai_session *s);
 
 /* The caller's input tensors by name, checked against the graph. */
 typedef struct xai__inputs {

@@ -85,19 +85,22 @@ static double log_sum_exp(const xai__targets *t, const float *y, int64_t i) {
   return top + log(sum);
 }
 
+double xai__targets_value(const xai__targets *t, int64_t k, int64_t item, const float *y) {
+  double f = 0;
+  if (!t->mask) {
+    int64_t i = t->index[k * t->items + item];
+    return (double)y[i] - (t->log_prob ? log_sum_exp(t, y, i) : 0);
+  }
+  for (int64_t i = 0; i < t->size; i++) f += (double)t->mask[k * t->size + i] * (double)y[i];
+  return f;
+}
+
 static int evaluate(xai__targets *t, const float *y, xai_error *err) {
   t->f = xai__arena_new(&t->arena, (size_t)(t->n * t->items) + 1, sizeof *t->f, err);
   if (!t->f) return err->status;
   for (int64_t k = 0; k < t->n; k++)
     for (int64_t item = 0; item < t->items; item++) {
-      const float *v = y + item * t->size;
-      double f = 0;
-      if (t->mask) {
-        for (int64_t i = 0; i < t->size; i++) f += (double)t->mask[k * t->size + i] * (double)v[i];
-      } else {
-        int64_t i = t->index[k * t->items + item];
-        f = (double)v[i] - (t->log_prob ? log_sum_exp(t, v, i) : 0);
-      }
+      double f = xai__targets_value(t, k, item, y + item * t->size);
       if (!isfinite(f))
         return xai__fail(err, XAI_E_NUMBER, "target", "the explained value of item %lld is not finite",
                          (long long)item);

@@ -24,6 +24,8 @@ int xai__targets_read(const xai_request *r, const xai__params *params, const xai
                       int64_t batch, int class_axis, xai__memory *m,
                       xai__targets *t, xai_error *err);
 void xai__targets_free(xai__targets *t);
+/* f of target k for an item whose explained tensor is y. */
+double xai__targets_value(const xai__targets *t, int64_t k, int64_t item, const float *y);
 /* Writes the seed of target k, of y's shape. y may hold the items several times over. */
 void xai__targets_seed(const xai__targets *t, int64_t k, const xai__view *y, float *seed);
 

@@ -45,6 +45,8 @@ static const xai__composite composites[] = {
 #if XAI_LRP
     {"lrp-0", {{is_linear, "epsilon", "epsilon=0"}}},
     {"lrp-epsilon", {{is_linear, "epsilon", NULL}}},
+    {"attn-lrp", {{is_linear, "epsilon", NULL}}},
+    {"cp-lrp", {{is_linear, "epsilon", NULL}}},
     {"lrp-gamma", {{is_linear, "gamma", NULL}}},
     {"lrp-alpha-beta", {{is_linear, "alpha-beta", NULL}}},
     {"lrp-z-plus", {{is_linear, "z-plus", NULL}}},
@@ -154,7 +156,7 @@ static int assign_user(const xai_row *row, const xai__params *method, const xai_
   XAI__TRY(check(rule, p, err));
   bool any = false;
   for (int i = 0; i < steps->n; i++) {
-    bool matches;
+    bool matches = false;
     XAI__TRY(user_match(row, &steps->v[i], &matches, err));
     if (!matches || !can_serve(rule, &steps->v[i])) continue;
     any = true;
