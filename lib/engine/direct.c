@@ -10,7 +10,7 @@
 #include "engine/state.h"
 
 #define MOST_CHANNELS 4
-#define SOURCE_FLOATS (32 * 1024) /* of one task, if a row fits */
+#define SOURCE_FLOATS (96 * 1024) /* of one task, if a row fits */
 #define SUM_FLOATS (8 * 1024)
 #define MOST_FLOATS (256 * 1024)
 #define TASK_WORK (128 * 1024)

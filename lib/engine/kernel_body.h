@@ -296,11 +296,11 @@ static void finish(const xai__spot *s, float *acc, int rows, int lanes, int widt
 
 INLINE void slide_of(const int R, const int N, int64_t k, const float *w, const float *x,
                      const int64_t *at, float *acc, int64_t acc_row) {
-  V c[R][N];
+  V c[4][8];
   UNROLL for (int r = 0; r < R; r++)
     UNROLL for (int v = 0; v < N; v++) c[r][v] = SPLAT(0.0f);
   for (int64_t j = 0; j < k; j++, w += R) {
-    V b[N];
+    V b[8];
     UNROLL for (int v = 0; v < N; v++) b[v] = load(x + at[j] + v * VECTOR);
     UNROLL for (int r = 0; r < R; r++)
       UNROLL for (int v = 0; v < N; v++) c[r][v] = FMA(SPLAT(w[r]), b[v], c[r][v]);
