@@ -4,6 +4,7 @@
  *   input x 1,3,N               float32; a dimension without a number is symbolic
  *   input ids i64 4             dtypes: f32 f64 f16 i64 i32 i8 u8 bool str
  *   const w 2,2 = 1 2 3 4       const w 3,3 = 0.5      one value fills; no dims: "const s = 1"
+ *   const w 8,3 ~7              by chance, seed 7 (model_chance); ~+7 and ~-7: of one sign
  *   const k i64 2 = 1 2
  *   output y
  *   y = Gemm(x, w,, b) transB=1 alpha=0.5 auto_pad='VALID' pads=[1,1] scales=[1.,2.] value=$k
@@ -71,6 +72,13 @@ static inline int mt_type(const char **s, int *dtype, int64_t *dims) {
   return rank;
 }
 
+/* A multiple of 1/64 from -1 to 1, but not 0: sums of products of a few are exact in float. */
+static inline float model_chance(uint64_t *state) {
+  *state = (*state + 1) * 6364136223846793005u + 1442695040888963407u;
+  int v = (int)(*state >> 40) % 128 - 64;
+  return (float)(v < 0 ? v : v + 1) / 64;
+}
+
 static inline void mt_const(mt *m, const char **s) {
   int64_t dims[16], count = 1;
   int dtype;
@@ -80,12 +88,15 @@ static inline void mt_const(mt *m, const char **s) {
   mt_word(s, name);
   int rank = mt_type(s, &dtype, dims);
   for (int i = 0; i < rank; i++) count *= dims[i];
-  mt_take(s, "=");
+  int random = mt_take(s, "~"), sign = mt_take(s, "+") - mt_take(s, "-");
+  if (!random) mt_take(s, "=");
+  uint64_t state = random ? strtoull(*s, &end, 10) : 0;
+  if (random) *s = end;
   double v = 0;
   for (int64_t i = 0; i < count; i++) {
-    double next = strtod(*s, &end);
-    if (end != *s) v = next;
-    *s = end;
+    double next = random ? (double)model_chance(&state) : strtod(*s, &end);
+    if (random || end != *s) v = sign && next * sign < 0 ? -next : next;
+    if (!random) *s = end;
     float f = (float)v;
     int64_t k = (int64_t)v; /* little-endian: the low bytes come first */
     size_t size = dtype == 7 || dtype == 11 ? 8 : dtype == 6 ? 4 : 1;

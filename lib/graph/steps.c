@@ -2,13 +2,15 @@
  *
  * - BatchNormalization and Add/Sub of a constant are folded into the linear layer before them, or
  *   a BatchNormalization into the one after it.
+ * - A softmax written out is one; a normalisation written out is crossed node by node, its inverse
+ *   scale held constant.
  * - A product whose factors are pointwise functions of one tensor (GELU, SiLU, HardSwish written
  *   out) is one activation.
  * A folded node has no step; its values are between two others and have no relevance of their own,
  * unless they are pinned. */
 #include <string.h>
 
-#include "graph/graph.h"
+#include "graph/pattern.h"
 
 typedef struct builder {
   const xai_graph *g;
@@ -19,6 +21,7 @@ typedef struct builder {
   xai__step *of;   /* per node: its step */
   int *user;       /* per value: the one node that uses it, or -1 */
   int *parent;     /* per value: the tensor it is a pointwise function of, by one node, or -1 */
+  bool *scale;     /* per value: an inverse scale of a written-out normalisation */
   bool *folded;    /* per node */
   bool *carries;   /* per value: relevance may come here */
   bool *is_linear; /* per value: has a linear layer among its ancestors */
@@ -28,19 +31,8 @@ static bool is_pinned(const builder *b, int v) { return b->pinned && b->pinned[v
 
 static bool is_static(const builder *b, int v) { return v < 0 || b->g->values[v].is_static; }
 
-static bool type_is(const xai__node *node, const char *type) {
-  return !strcmp(node->op->type, type);
-}
-
-/* The only operand that is not static; -1 if there are none or several. */
 static int only_operand(const builder *b, const xai__node *node) {
-  int only = -1;
-  for (int k = 0; k < node->n_in; k++)
-    if (!is_static(b, node->in[k])) {
-      if (only >= 0) return -1;
-      only = k;
-    }
-  return only;
+  return xai__only_operand(b->g, node);
 }
 
 static int crossing(builder *b, xai__step *s) {
@@ -65,21 +57,23 @@ static bool fits_into(const builder *b, int v, int other) {
 
 /* Whether `node` is a shift or a scale-and-shift by constants of its operand v. */
 static bool foldable(const builder *b, const xai__node *node, int v) {
-  if (type_is(node, "Add"))
+  if (xai__type_is(node, "Add"))
     return is_static(b, node->in[node->in[0] == v]) && fits_into(b, v, node->in[node->in[0] == v]);
-  if (type_is(node, "Sub"))
+  if (xai__type_is(node, "Sub"))
     return node->in[0] == v && is_static(b, node->in[1]) && fits_into(b, v, node->in[1]);
-  return type_is(node, "BatchNormalization") && node->in[0] == v && only_operand(b, node) == 0;
+  return xai__type_is(node, "BatchNormalization") && node->in[0] == v && only_operand(b, node) == 0;
 }
 
 static bool is_conv(const xai__node *node) {
-  return type_is(node, "Conv") || type_is(node, "ConvTranspose");
+  return xai__type_is(node, "Conv") || xai__type_is(node, "ConvTranspose");
 }
 
-/* A BatchNormalization scales the channel axis, which of a matrix product is the last. */
-static bool channels_match(const builder *b, const xai__node *linear, const xai__node *node, int v) {
-  return !type_is(node, "BatchNormalization") || is_conv(linear) ||
-         (b->values && b->values[v].shape.rank == 2);
+/* A BatchNormalization scales axis 1: the channels of a matrix product of rank 2 with the constant
+ * on its right. */
+static bool channels_match(const builder *b, const xai__step *linear, const xai__node *node,
+                           int v) {
+  return !xai__type_is(node, "BatchNormalization") || is_conv(&linear->node) ||
+         (linear->operand == 0 && b->values && b->values[v].shape.rank == 2);
 }
 
 /* Whether the linear layer reads its input without padding. */
@@ -127,7 +121,7 @@ static int fold_after(builder *b, xai__step *s) {
     int v = s->node.out[0], n = b->user[v];
     if (n < 0 || is_pinned(b, v)) return XAI_OK;
     const xai__node *next = &b->g->nodes[n];
-    if (!foldable(b, next, v) || !channels_match(b, &s->node, next, v)) return XAI_OK;
+    if (!foldable(b, next, v) || !channels_match(b, s, next, v)) return XAI_OK;
     XAI__TRY(add_folded(b, &s->after, &s->n_after, n));
     XAI__TRY(replace_operand(b, &s->node.out, s->node.n_out, 0, next->out[0]));
   }
@@ -138,7 +132,7 @@ static int fold_before(builder *b, xai__step *s) {
   int n = b->g->values[v].producer;
   if (n < 0 || b->folded[n] || is_pinned(b, v) || b->user[v] != s->origin) return XAI_OK;
   const xai__node *norm = &b->g->nodes[n];
-  if (!type_is(norm, "BatchNormalization") || only_operand(b, norm) != 0 || !unpadded(b, &s->node))
+  if (!xai__type_is(norm, "BatchNormalization") || only_operand(b, norm) != 0 || !unpadded(b, &s->node))
     return XAI_OK;
   XAI__TRY(add_folded(b, &s->before, &s->n_before, n));
   return replace_operand(b, &s->node.in, s->node.n_in, s->operand, norm->in[0]);
@@ -146,7 +140,7 @@ static int fold_before(builder *b, xai__step *s) {
 
 static int fold_linear(builder *b) {
   for (int i = 0; i < b->g->n_nodes; i++)
-    if (b->of[i].cross == XAI__CROSS_LINEAR && b->of[i].operand == 0) XAI__TRY(fold_after(b, &b->of[i]));
+    if (b->of[i].cross == XAI__CROSS_LINEAR) XAI__TRY(fold_after(b, &b->of[i]));
   for (int i = 0; i < b->g->n_nodes; i++)
     if (b->of[i].cross == XAI__CROSS_LINEAR && b->of[i].operand == 0) XAI__TRY(fold_before(b, &b->of[i]));
   return XAI_OK;
@@ -155,8 +149,8 @@ static int fold_linear(builder *b) {
 /* ---- activations written out ---- */
 
 static bool is_arithmetic(const xai__node *node) {
-  return type_is(node, "Mul") || type_is(node, "Div") || type_is(node, "Add") ||
-         type_is(node, "Sub") || type_is(node, "Pow");
+  return xai__type_is(node, "Mul") || xai__type_is(node, "Div") || xai__type_is(node, "Add") ||
+         xai__type_is(node, "Sub") || xai__type_is(node, "Pow");
 }
 
 /* The nearest tensor that both are pointwise functions of (or are), or -1. */
@@ -194,6 +188,39 @@ static int find_activations(builder *b) {
   return XAI_OK;
 }
 
+/* The axis along which `whole` was reduced to `part`: where their shapes part ways. */
+static int reduced_axis(const builder *b, int whole, int part) {
+  const xai__shape *w = b->values ? &b->values[whole].shape : &b->g->values[whole].shape;
+  const xai__shape *p = b->values ? &b->values[part].shape : &b->g->values[part].shape;
+  for (int i = w->rank - 1; i >= 0; i--) {
+    int k = i - (w->rank - p->rank);
+    if (k < 0 || (p->rank == w->rank && p->d[k] != w->d[i])) return i;
+    if (p->rank < w->rank && p->d[k] != w->d[i]) return i;
+  }
+  return w->rank - 1;
+}
+
+/* The division of a written-out softmax stands for all of it. */
+static int find_softmax(builder *b) {
+  const xai__op *softmax = xai__op_find("", "Softmax");
+  for (int i = 0; i < b->g->n_nodes; i++) {
+    int x, sum;
+    if (!xai__match_softmax(b->g, i, &x, &sum)) continue;
+    const xai__node *total = &b->g->nodes[sum];
+    xai__attr axis = {.name = "axis", .type = 2, .i = reduced_axis(b, total->in[0], total->out[0])};
+    int *in = xai__arena_new(b->arena, 1, sizeof *in, b->err);
+    void *attr = xai__arena_new(b->arena, 1, softmax->attr_size + 1, b->err);
+    if (!in || !attr) return b->err->status;
+    xai__step *s = &b->of[i];
+    XAI__TRY(xai__op_import(softmax, &axis, 1, attr, s->node.name, b->err));
+    *in = x;
+    s->node = (xai__node){softmax, s->node.name, 13, 1, 1, in, s->node.out, attr};
+    s->cross = XAI__CROSS_OWN;
+    s->operand = 0;
+  }
+  return XAI_OK;
+}
+
 /* ---- gates, embeddings, layers ---- */
 
 /* The gate that v comes straight from, through routed operators. */
@@ -201,7 +228,8 @@ static unsigned char gate_of(const builder *b, int v) {
   for (int i = 0; i < 64; i++) {
     int n = v < 0 ? -1 : b->g->values[v].producer;
     if (n < 0) return XAI__NO_GATE;
-    const xai__node *node = &b->g->nodes[n];
+    const xai__node *node = &b->of[n].node;
+    if (b->scale[v]) return XAI__GATE_SCALE;
     if (node->op->gate) return (unsigned char)node->op->gate;
     int only = only_operand(b, node);
     if (b->of[n].cross != XAI__CROSS_ROUTE || only < 0) return XAI__NO_GATE;
@@ -222,7 +250,7 @@ static int find_gates(builder *b, xai__step *s) {
  * out of a one-hot. */
 static bool is_embedding(const builder *b, const xai__step *s) {
   bool table = s->cross == XAI__CROSS_LINEAR ||
-               (type_is(&s->node, "Gather") && is_static(b, s->node.in[0]));
+               (xai__type_is(&s->node, "Gather") && is_static(b, s->node.in[0]));
   return table && only_operand(b, &s->node) >= 0;
 }
 
@@ -267,10 +295,11 @@ int xai__graph_steps(const xai_graph *g, int fold, const bool *pinned, const xai
   b.of = xai__arena_new(a, n_nodes, sizeof *b.of, err);
   b.user = xai__arena_new(a, n_values, sizeof *b.user, err);
   b.parent = xai__arena_new(a, n_values, sizeof *b.parent, err);
+  b.scale = xai__arena_new(a, n_values, 1, err);
   b.folded = xai__arena_new(a, n_nodes, 1, err);
   b.carries = xai__arena_new(a, n_values, 1, err);
   b.is_linear = xai__arena_new(a, n_values, 1, err);
-  if (!out->v || !b.of || !b.user || !b.parent || !b.folded || !b.carries || !b.is_linear)
+  if (!out->v || !b.of || !b.user || !b.parent || !b.scale || !b.folded || !b.carries || !b.is_linear)
     return err->status;
   for (int v = 0; v < g->n_values; v++) b.user[v] = b.parent[v] = -1;
   for (int i = 0; i < g->n_nodes; i++) {
@@ -281,7 +310,11 @@ int xai__graph_steps(const xai_graph *g, int fold, const bool *pinned, const xai
       if (v >= 0 && g->values[v].n_uses == 1) b.user[v] = i;
     }
   }
-  if (fold & XAI__FOLD_LINEAR) XAI__TRY(fold_linear(&b));
+  if (fold & XAI__FOLD_LINEAR) {
+    XAI__TRY(fold_linear(&b));
+    XAI__TRY(find_softmax(&b));
+    XAI__TRY(xai__find_inverse_scales(g, b.scale, a, err));
+  }
   if (fold & XAI__FOLD_ACTIVATIONS) XAI__TRY(find_activations(&b));
   return classify(&b, out);
 }
@@ -291,17 +324,18 @@ int xai__graph_logit(const xai_graph *g, int value, int *tail_node) {
   static const char *const tails[] = {"Softmax", "LogSoftmax", "Sigmoid"};
   *tail_node = -1;
   for (int v = value;;) {
-    int n = g->values[v].producer;
+    int n = g->values[v].producer, x, sum;
     if (n < 0) return value;
     const xai__node *node = &g->nodes[n];
-    for (size_t i = 0; i < sizeof tails / sizeof *tails; i++)
-      if (type_is(node, tails[i])) {
-        *tail_node = n;
-        return node->in[0];
-      }
-    bool on = false;
-    for (size_t i = 0; i < sizeof through / sizeof *through; i++) on |= type_is(node, through[i]);
+    bool tail = xai__match_softmax(g, n, &x, &sum), on = false;
+    if (!tail) x = node->n_in ? node->in[0] : -1;
+    for (size_t i = 0; i < sizeof tails / sizeof *tails; i++) tail |= xai__type_is(node, tails[i]);
+    for (size_t i = 0; i < sizeof through / sizeof *through; i++) on |= xai__type_is(node, through[i]);
+    if (tail) {
+      *tail_node = n;
+      return x;
+    }
     if (!on) return value;
-    v = node->in[0];
+    v = x;
   }
 }

@@ -43,7 +43,18 @@ static int hand_to(crossing *x, int k, float share) {
 
 static int cross_pass(crossing *x) { return hand_to(x, x->step->operand, 1); }
 
-static int cross_gradient(crossing *x) { return xai__node_vjp(x->c, x->gout, x->gin); }
+/* gin += J' gout of the step: of the node with what is folded into it. */
+static int step_vjp(const crossing *x, const xai__view *gout, const xai__view *gin) {
+  if (!x->step->n_before && !x->step->n_after) return xai__node_vjp(x->c, gout, gin);
+  xai__product p;
+  int k;
+  XAI__TRY(xai__layer_product(x->r, x->step, x->c, &p, &k));
+  if (!gin[k].data) return XAI_OK;
+  return xai__product_adjoint(x->c->engine, &p, xai__f(&gout[0]), xai__identity, xai__f(&gin[k]),
+                              xai__add_to, x->c->err);
+}
+
+static int cross_gradient(crossing *x) { return step_vjp(x, x->gout, x->gin); }
 
 static int cross_none(crossing *x) {
   (void)x;
@@ -79,7 +90,7 @@ static int cross_norm(crossing *x) {
   }
   xai__view share = x->gout[0];
   share.data = s;
-  XAI__TRY(xai__node_vjp(c, &share, g));
+  XAI__TRY(step_vjp(x, &share, g));
   double handed = 0;
   for (int k = 0; k < c->n_in; k++) {
     if (!g[k].data) continue;
