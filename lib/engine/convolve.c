@@ -9,7 +9,7 @@ typedef struct filters {
   const xai__convolution *c;
   const int64_t *tap; /* offset of each tap in a kernel */
   int64_t taps;
-  bool natural; /* a channel's K is contiguous in w */
+  bool whole; /* all taps of the kernel, in order */
 } filters;
 
 typedef struct images {
@@ -22,7 +22,24 @@ static int64_t smallest_from(int64_t k, int64_t tap, int64_t taps) {
   return k > tap ? (k - tap + taps - 1) / taps : 0;
 }
 
-/* k = s * taps + tap */
+/* k = s * taps + tap. Where the channels' kernels lie beside each other, so do more k: one
+ * transposition serves them all. */
+static void pack_whole(const filters *f, const xai__kernels *kernels, const float *from, int n,
+                       int64_t k0, int64_t k1, int width, float *to) {
+  const xai__convolution *c = f->c;
+  if (c->w_source == f->taps) {
+    kernels->transpose(from + k0, c->w_target, n, k1 - k0, width, to);
+  } else if (f->taps == 1) {
+    kernels->copy(from + k0 * c->w_source, c->w_source, n, k1 - k0, width, to);
+  } else {
+    for (int64_t k = k0, next; k < k1; k = next) {
+      next = (k / f->taps + 1) * f->taps < k1 ? (k / f->taps + 1) * f->taps : k1;
+      kernels->transpose(from + k / f->taps * c->w_source + k % f->taps, c->w_target, n, next - k,
+                         width, to + (k - k0) * width);
+    }
+  }
+}
+
 static void pack_filters(const xai__side *side, const xai__kernels *kernels, int64_t group,
                          int64_t first, int n, int64_t k0, int64_t k1, int width, float *to) {
   const filters *f = (const filters *)(const void *)side;
@@ -30,8 +47,8 @@ static void pack_filters(const xai__side *side, const xai__kernels *kernels, int
   const float *from = c->w + group * c->w_group + first * c->w_target;
   if (side->edit.form == XAI__ONES) {
     kernels->edit(side->edit, to, (k1 - k0) * width);
-  } else if (f->natural) {
-    kernels->transpose(from + k0, c->w_target, n, k1 - k0, width, to);
+  } else if (f->whole) {
+    pack_whole(f, kernels, from, n, k0, k1, width, to);
   } else {
     for (int64_t k = k0; k < k1; k++, to += width) {
       const float *w = from + k / f->taps * c->w_source + f->tap[k % f->taps];
@@ -135,12 +152,9 @@ static int one_phase(xai__engine *e, const xai__convolution *c, const xai__windo
   const size_t mark = xai__scratch_mark(e);
   int64_t *tap = xai__scratch(e, (size_t)w->taps, sizeof *tap, err);
   if (!tap) return xai__no_memory(err);
-  filters f = {{c->tc, c->we, pack_filters, place_filters}, c, tap, w->taps,
-               c->w_source == w->taps};
-  for (int64_t t = 0; t < w->taps; t++) {
-    tap[t] = xai__window_tap(w, t);
-    if (tap[t] != t) f.natural = false;
-  }
+  const int64_t kernel = c->geometry.p->kernel[0] * c->geometry.p->kernel[1] * c->geometry.p->kernel[2];
+  const filters f = {{c->tc, c->we, pack_filters, place_filters}, c, tap, w->taps, w->taps == kernel};
+  for (int64_t t = 0; t < w->taps; t++) tap[t] = xai__window_tap(w, t);
   const images m = {{c->n * w->positions, c->xe, pack_images, place_images}, c, w};
   xai__problem p = {.batch = c->groups,
                     .k = c->sc * w->taps,
