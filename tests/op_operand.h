@@ -9,7 +9,7 @@
 
 #include "op_harness.h"
 
-enum { MAX_OPERANDS = 8, MAX_ATTRS = 16, MAX_BLOCKS = 4096 };
+enum { MAX_OPERANDS = 8, MAX_ATTRS = 16, MAX_BLOCKS = 4096, MAX_ELEMENTS = 1 << 16 };
 
 static void *blocks[MAX_BLOCKS];
 static int n_blocks;
@@ -216,9 +216,14 @@ static int plan(fixture *f) {
   return XAI_OK;
 }
 
-/* Forward into fresh outputs. */
+/* Forward into fresh outputs; XAI_E_LIMIT if they are too large, as from a graph. */
 static int run(fixture *f) {
   const xai__op *op = f->node.op;
+  int64_t n;
+  for (int k = 0; k < f->node.n_out; k++)
+    if (f->out[k].shape.rank >= 0 &&
+        (!xai__shape_checked_count(&f->out[k].shape, &n) || n > MAX_ELEMENTS))
+      return xai__fail(&f->err, XAI_E_LIMIT, f->node.name, "too large");
   for (int i = 0; i < f->node.n_in; i++) f->view[i] = f->in[i].v;
   for (int k = 0; k < f->node.n_out; k++)
     if (f->out[k].shape.rank >= 0) new_data(&f->out[k]);

@@ -305,15 +305,6 @@ static void change_operand(fixture *f) {
   for (int64_t i = 0; !is_float(o->kind) && i < xai__count(s); i++) xai__i(&o->v)[i] = hostile();
 }
 
-static bool runnable(const fixture *f) {
-  int64_t n;
-  for (int k = 0; k < f->node.n_out; k++)
-    if (f->out[k].shape.rank >= 0 &&
-        (!xai__shape_checked_count(&f->out[k].shape, &n) || n > 1 << 16))
-      return false;
-  return f->out[0].shape.rank >= 0;
-}
-
 static void vjp_of_hostile(fixture *f) {
   xai__view gout[MAX_OPERANDS], gin[MAX_OPERANDS];
   random_gout(f, gout);
@@ -336,7 +327,7 @@ START_TEST(broken_variants_do_not_crash) {
     }
     for (int i = 0; i < f.node.op->min_in; i++) /* the graph refuses these before infer */
       if (!f.in[i].kind) goto next;
-    if (!plan(&f) && runnable(&f) && !run(&f) && f.node.op->vjp) vjp_of_hostile(&f);
+    if (!plan(&f) && f.out[0].shape.rank >= 0 && !run(&f) && f.node.op->vjp) vjp_of_hostile(&f);
   next:
     release(0);
   }

@@ -38,10 +38,10 @@ static int check_channels(const xai__call *c, const conv_attr *a) {
 static int resolve_axis(const xai__call *c, const conv_attr *a, int i, xai__spatial *w) {
   int k = i - (3 - w->axes);
   int64_t extra = a->output_padding.n ? a->output_padding.v[k] : 0;
-  int64_t full = w->stride[i] * (w->in[i] - 1) + xai__spatial_extent(w, i) + extra, wanted = -1;
   if (extra < 0 || extra > XAI__SPATIAL_MAX)
     return xai__fail(c->err, XAI_E_MODEL, c->node->name, "output_padding is %lld",
                      (long long)extra);
+  int64_t full = w->stride[i] * (w->in[i] - 1) + xai__spatial_extent(w, i) + extra, wanted = -1;
   if (a->output_shape.n) wanted = a->output_shape.v[a->output_shape.n - w->axes + k];
   else if (a->window.auto_pad && a->window.auto_pad[0] == 'S') wanted = w->in[i] * w->stride[i];
   if (wanted >= 0)
