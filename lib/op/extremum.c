@@ -102,17 +102,41 @@ static int proportional(xai__call *c, const xai__own_options *o, const float *R,
   return XAI_OK;
 }
 
+static int share_out(xai__call *c, const xai__own_options *o, const xai__view *gout,
+                     const xai__view *gin) {
+  if (!strcmp(o->maxpool, "winner")) return vjp(c, gout, gin);
+  if (strcmp(o->maxpool, "average")) return proportional(c, o, xai__f(&gout[0]), gin);
+  for (int i = 0; i < c->n_in; i++)
+    if (gin[i].data) xai__sum_to(c->engine, &gin[i], &gout[0], 1.0f / (float)c->n_in);
+  return XAI_OK;
+}
+
+/* With a ledger, what goes to an operand nobody asks for goes to its constants. */
+static int with_ledger(xai__call *c, const xai__own_options *o, const xai__view *gout,
+                       const xai__view *gin) {
+  xai__view *to = xai__scratch(c->engine, (size_t)c->n_in, sizeof *to, c->err);
+  if (!to) return c->err->status;
+  for (int i = 0; i < c->n_in; i++) {
+    int64_t n = xai__count(&c->in[i].shape);
+    to[i] = gin[i];
+    if (gin[i].data) continue;
+    to[i] = (xai__view){XAI_F32, c->in[i].shape,
+                        xai__scratch(c->engine, (size_t)n, sizeof(float), c->err)};
+    if (!to[i].data) return c->err->status;
+    xai__fill(c->engine, xai__f(&to[i]), n, 0);
+  }
+  XAI__TRY(share_out(c, o, gout, to));
+  for (int i = 0; i < c->n_in; i++)
+    if (!gin[i].data)
+      o->ledger[XAI__CONSTANT] += xai__sum(c->engine, xai__f(&to[i]), xai__count(&to[i].shape));
+  return XAI_OK;
+}
+
 static int relevance(xai__call *c, const xai__own_options *o, const xai__view *gout,
                      const xai__view *gin) {
   if (!gout[0].data) return XAI_OK;
-  if (!strcmp(o->maxpool, "winner")) return vjp(c, gout, gin);
-  if (!strcmp(o->maxpool, "average")) {
-    for (int i = 0; i < c->n_in; i++)
-      if (gin[i].data) xai__sum_to(c->engine, &gin[i], &gout[0], 1.0f / (float)c->n_in);
-    return XAI_OK;
-  }
   size_t mark = xai__scratch_mark(c->engine);
-  int status = proportional(c, o, xai__f(&gout[0]), gin);
+  int status = o->ledger ? with_ledger(c, o, gout, gin) : share_out(c, o, gout, gin);
   xai__scratch_release(c->engine, mark);
   return status;
 }
