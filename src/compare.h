@@ -8,8 +8,9 @@
 int compare_tensors(const xai_tensor *got, const xai_tensor *want, double rtol, double atol,
                     char why[256]);
 
-/* df/dx along a random direction against a central difference, for the first output's largest
- * element and every float input. 0; -1 with the reason; 1 when there is nothing to check. */
+/* df/dx along a random direction against a central difference, for the largest element
+ * of the first output's logits and every float input. 0; -1 with the reason; 1 when there is
+ * nothing to check. */
 int compare_gradient(const struct model *m, const struct options *o, const xai_param *inputs,
                      char why[256]);
 #endif

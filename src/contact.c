@@ -14,6 +14,7 @@ struct cells {
   struct image *images;
   char (*captions)[CAPTION];
   const char **titles;
+  char (*names)[CAPTION]; /* of the methods, with room to break lines */
   size_t n;
 };
 
@@ -61,6 +62,17 @@ static int fill_row(const struct report *reports, size_t n, size_t item, struct 
   return EXIT_FINE;
 }
 
+/* "gamma,gamma=0.1" as "gamma, gamma=0.1": a title can break there. */
+static void spaced(const char *text, char *out) {
+  size_t n = 0;
+  for (; *text && n < CAPTION - 2; text++) {
+    out[n++] = *text;
+    if (*text == ',')
+      out[n++] = ' ';
+  }
+  out[n] = 0;
+}
+
 static int write_sheet(const struct report *reports, const struct method *methods, size_t n,
                        const struct cells *c, const char *path) {
   char err[256], title[300];
@@ -77,7 +89,8 @@ static int write_sheet(const struct report *reports, const struct method *method
   c->titles[0] = "input";
   size_t size = 1;
   for (size_t m = 0; m < n; m++) {
-    c->titles[m + 1] = methods[m].text;
+    spaced(methods[m].text, c->names[m]);
+    c->titles[m + 1] = c->names[m];
     size += strlen(methods[m].text) + 1;
   }
   if (sheet_render(&sheet, &out, err))
@@ -113,7 +126,8 @@ int contact_write(const struct report *reports, const struct method *methods, si
   c.images = calloc(c.n, sizeof *c.images);
   c.captions = calloc(c.n, sizeof *c.captions);
   c.titles = calloc(n + 1, sizeof *c.titles);
-  int code = c.v && c.images && c.captions && c.titles ? EXIT_FINE : say_no_memory();
+  c.names = calloc(n + 1, sizeof *c.names);
+  int code = c.v && c.images && c.captions && c.titles && c.names ? EXIT_FINE : say_no_memory();
   for (size_t i = 0; i < reports[0].n_items && !code; i++)
     code = fill_row(reports, n, i, &c);
   if (!code)
@@ -124,5 +138,6 @@ int contact_write(const struct report *reports, const struct method *methods, si
   free(c.images);
   free(c.captions);
   free(c.titles);
+  free(c.names);
   return code;
 }

@@ -65,7 +65,9 @@ int map_make(const struct report *r, size_t item, size_t target, struct map *out
   free(planes);
   out->height = (int)h;
   out->width = (int)w;
-  out->scale = heatmap_scale(out->values, h * w, o->clip);
+  /* Small pictures side by side need more colour than numbers need their range. */
+  double clip = o->clip > 0 ? o->clip : o->sheet ? 99.5 : 100;
+  out->scale = heatmap_scale(out->values, h * w, clip);
   return EXIT_FINE;
 }
 

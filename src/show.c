@@ -70,7 +70,10 @@ void show_index(const struct summary *s, int64_t flat, char out[64]) {
     flat = s->shape[d] ? flat / s->shape[d] : 0;
   }
   out[0] = 0;
-  for (int d = first; d < s->rank && n < 44; d++) {
+  int last = s->rank;
+  while (last > first + 1 && s->shape[last - 1] == 1)
+    last--; /* [1000,1,1] is a list */
+  for (int d = first; d < last && n < 44; d++) {
     n += (size_t)snprintf(out + n, 64 - n, "%s%" PRId64, d > first ? ":" : "", at[d]);
   }
 }
