@@ -17,7 +17,7 @@ static xai_error err;
 static inline int run_bytes(const void *p, size_t n) {
   void *copy = calloc(n + !n, 1);
   if (n) memcpy(copy, p, n);
-  int status = model_run(copy, n, &err);
+  int status = model_run(copy, n, NULL, NULL, &err);
   free(copy);
   ck_assert_msg(status == XAI_OK || (status < 0 && err.status == status && err.text[0]),
                 "status %d, error %d '%s'", status, err.status, err.text);

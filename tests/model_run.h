@@ -40,13 +40,17 @@ static inline void model_run_explain(xai_session *s, xai_request *r) {
   }
 }
 
-/* The first failure of xai_graph_parse, xai_session_create and xai_run. */
-static inline int model_run(const void *model, size_t n, xai_error *err) {
+/* The first failure of xai_graph_parse, xai_session_create and xai_run. realloc: NULL or as in
+ * xai_options. */
+static inline int model_run(const void *model, size_t n, xai_realloc_fn realloc, void *user,
+                            xai_error *err) {
   xai_options o = {.struct_size = sizeof o,
                    .threads = 1,
                    .max_memory = 64 << 20,
                    .max_nodes = 1000,
-                   .max_tensor = MODEL_RUN_MAX_TENSOR};
+                   .max_tensor = MODEL_RUN_MAX_TENSOR,
+                   .realloc = realloc,
+                   .realloc_user = user};
   enum { MOST = 16 };
   xai_graph *g = NULL;
   xai_session *s = NULL;

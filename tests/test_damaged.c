@@ -1,4 +1,5 @@
-/* Models that no program wrote: nested beyond reason, cut off anywhere, any bit wrong. */
+/* Models that no program wrote: nested beyond reason, cut off anywhere, any bit wrong;
+ * and a good one when memory runs out. */
 #include "model_check.h"
 
 /* Graphs in attributes in nodes in graphs, and sequences of sequences, thousands deep. */
@@ -64,12 +65,50 @@ START_TEST(flipped) {
 }
 END_TEST
 
+/* ---- a good model, and no memory ---- */
+
+typedef struct poor {
+  int left;    /* allocations that succeed */
+  int blocks;  /* not yet freed */
+} poor;
+
+static void *poor_realloc(void *user, void *p, size_t old_size, size_t size, size_t align) {
+  poor *m = user;
+  (void)old_size;
+  if (!size) {
+    m->blocks -= p != NULL;
+    free(p);
+    return NULL;
+  }
+  ck_assert(!p);
+  if (m->left-- <= 0) return NULL;
+  m->blocks++;
+  return aligned_alloc(align, (size + align - 1) / align * align);
+}
+
+START_TEST(out_of_memory) {
+  pb model = model_text(small);
+  int n = 0, status;
+  do {
+    poor m = {.left = n};
+    status = model_run(model.p, model.n, poor_realloc, &m, &err);
+    ck_assert_msg(!status || status == XAI_E_MEMORY, "allocation %d: %s", n, err.text);
+    ck_assert_msg(!m.blocks, "allocation %d: %d blocks are left", n, m.blocks);
+    if (m.left > 0) break; /* not even explaining ran out */
+    n++;
+  } while (n < 100000);
+  ck_assert_int_gt(n, 10);
+  pb_free(&model);
+}
+END_TEST
+
 static Suite *suite(void) {
   Suite *s = suite_create("damaged");
   TCase *c = tcase_create("damaged");
   tcase_add_test(c, nesting);
   tcase_add_test(c, truncated);
   tcase_add_loop_test(c, flipped, 0, 8);
+  tcase_add_test(c, out_of_memory);
   suite_add_tcase(s, c);
   return s;
 }

@@ -10,7 +10,7 @@ static int one_input(const unsigned char *data, size_t n, xai_error *err) {
   xai_tensor *t = NULL;
   xai_tensor_parse(data, n, &t, err);
   xai_tensor_free(t);
-  return model_run(data, n, err);
+  return model_run(data, n, NULL, NULL, err);
 }
 
 int LLVMFuzzerTestOneInput(const unsigned char *data, size_t n);
