@@ -124,6 +124,23 @@ static int plan_shapes(description *d, xai__view **values) {
   return XAI_OK;
 }
 
+/* Clears the steps that no relevance reaches from any output: part of what another stands for. */
+static int reached_steps(description *d, const xai__steps *steps, bool **reached) {
+  const xai_graph *g = d->g;
+  bool *value = xai__arena_new(&d->arena, (size_t)g->n_values + 1, 1, d->err);
+  *reached = xai__arena_new(&d->arena, (size_t)steps->n + 1, 1, d->err);
+  if (!value || !*reached) return d->err->status;
+  for (int i = 0; i < g->n_outputs; i++) value[g->outputs[i]] = true;
+  for (int i = steps->n - 1; i >= 0; i--) {
+    const xai__node *node = &steps->v[i].node;
+    bool *any = &(*reached)[i];
+    for (int k = 0; k < node->n_out; k++) *any |= node->out[k] >= 0 && value[node->out[k]];
+    for (int k = 0; k < node->n_in && *any; k++)
+      if (node->in[k] >= 0) value[node->in[k]] = true;
+  }
+  return XAI_OK;
+}
+
 static const char *origin_text(const xai__step *s, const xai__assignment *a) {
   if (!s) return "folded";
   if (s->cross == XAI__CROSS_REFUSED && !(a && a->rule)) return "refused";
@@ -180,11 +197,14 @@ static int describe_nodes(description *d, const char *name) {
   if (m && m->relevance)
     XAI__TRY(xai__assign(xai__composite_find(m->name), NULL, 0, &params, &steps, &d->arena, &assigned,
                          d->err));
+  bool *reached;
+  XAI__TRY(reached_steps(d, &steps, &reached));
   for (int i = 0, k = 0; i < g->n_nodes; i++) {
-    bool own = k < steps.n && steps.v[k].origin == i;
+    bool has_step = k < steps.n && steps.v[k].origin == i;
+    bool own = has_step && (reached[k] || steps.v[k].cross == XAI__CROSS_NONE);
     XAI__TRY(describe_node(d, i, values, own ? &steps.v[k] : NULL,
                            own && assigned ? &assigned[k] : NULL, m != NULL));
-    k += own;
+    k += has_step;
   }
   return XAI_OK;
 }

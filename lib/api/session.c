@@ -30,7 +30,7 @@ int xai_session_create(const xai_graph *g, const xai_options *o, xai_session **o
 
 void xai_session_free(xai_session *s) {
   if (!s) return;
-  xai__session_drop_plan(s);
+  xai__session_drop_plans(s);
   xai__engine_free(s->engine);
   xai__graph_release((xai_graph *)(uintptr_t)s->graph);
   xai__memory *m = s->memory;

@@ -50,6 +50,11 @@ int xai__forward(xai__plan *p, void *const *data, const xai__watch *w, xai_error
 typedef int (*xai__cross_fn)(void *user, const xai__step *step, xai__call *c,
                              const xai__view *gout, const xai__view *gin);
 
+/* The vjp of a step: of its node, or of its inner nodes one after the other from its result to its
+ * operand 0, other tensors held constant. */
+int xai__step_vjp(const xai__plan *p, const xai__step *step, xai__call *c, const xai__view *gout,
+                  const xai__view *gin);
+
 /* The relevance of a value: there after xai__reverse for `at`, to be filled for `source` before. */
 float *xai__plan_grad(const xai__plan *p, int value);
 /* From the source's relevance, already filled, to all of `at` (zero where nothing came). */

@@ -109,6 +109,14 @@ static void forward_lives(planner *q) {
   for (int i = 0; i < q->r->n_want; i++) q->death[p->owner[q->r->want[i]]] = FOREVER;
 }
 
+/* The values of a node are read in the reverse sweep. */
+static void keep_node(planner *q, const xai__node *node) {
+  for (int k = 0; k < node->n_in; k++)
+    if (node->in[k] >= 0) q->death[q->p->owner[node->in[k]]] = FOREVER;
+  for (int k = 0; k < node->n_out; k++)
+    if (node->out[k] >= 0) q->death[q->p->owner[node->out[k]]] = FOREVER;
+}
+
 /* Which steps the reverse sweep crosses: those with a result that leads to the source and an operand
  * that `at` (or, with everything, any input) leads to. */
 static int reverse_lives(planner *q) {
@@ -164,6 +172,7 @@ static int reverse_lives(planner *q) {
   for (int j = 0; j < n; j++) {
     int time = p->n_nodes + n - 1 - j;
     const xai__step *step = &p->steps.v[p->step[j]];
+    for (int i = 0; i < step->n_inner; i++) keep_node(q, &g->nodes[step->inner[i]]);
     for (int k = 0; k < step->node.n_in; k++) {
       int v = step->node.in[k];
       if (v < 0) continue;

@@ -9,7 +9,7 @@ typedef struct operands {
   bool *in_static;
 } operands;
 
-static int take_operands(xai__plan *p, const xai__node *node, operands *o, xai_error *err) {
+static int take_operands(const xai__plan *p, const xai__node *node, operands *o, xai_error *err) {
   size_t n_in = (size_t)node->n_in, n_out = (size_t)node->n_out;
   xai__view *views = xai__scratch(p->engine, 2 * (n_in + n_out), sizeof *views, err);
   o->in_static = xai__scratch(p->engine, n_in + 1, sizeof *o->in_static, err);
@@ -121,5 +121,53 @@ int xai__reverse(xai__plan *p, xai__cross_fn cross, void *user, const xai__watch
     }
   }
   for (int i = 0; i < p->n_at; i++) begin_grad(p, p->at[i]);
+  return XAI_OK;
+}
+
+/* ---- steps of several nodes ---- */
+
+/* The gradients of a step's inner values. */
+typedef struct inner_grad {
+  int value;
+  float *data;
+} inner_grad;
+
+static float *find_grad(const inner_grad *grads, int n, int value) {
+  for (int i = 0; i < n; i++)
+    if (grads[i].value == value) return grads[i].data;
+  return NULL;
+}
+
+int xai__step_vjp(const xai__plan *p, const xai__step *step, xai__call *c, const xai__view *gout,
+                  const xai__view *gin) {
+  if (!step->n_inner) return xai__node_vjp(c, gout, gin);
+  const xai_graph *g = p->graph;
+  xai_error *err = c->err;
+  int n = 0;
+  inner_grad *grads = xai__scratch(p->engine, (size_t)step->n_inner + 1, sizeof *grads, err);
+  if (!grads) return err->status;
+  grads[n++] = (inner_grad){step->node.in[0], gin[0].data};
+  for (int i = 0; i < step->n_inner; i++) {
+    int v = g->nodes[step->inner[i]].out[0];
+    int64_t size = xai__count(&p->value[v].shape);
+    float *data = i == step->n_inner - 1 ? xai__f(&gout[0])
+                                         : xai__scratch(p->engine, (size_t)size, sizeof *data, err);
+    if (!data) return err->status;
+    if (i < step->n_inner - 1) xai__fill(p->engine, data, size, 0);
+    grads[n++] = (inner_grad){v, data};
+  }
+  for (int i = step->n_inner - 1; i >= 0; i--) {
+    const xai__node *node = &g->nodes[step->inner[i]];
+    operands o;
+    XAI__TRY(take_operands(p, node, &o, err));
+    o.gout[0] = o.out[0];
+    o.gout[0].data = find_grad(grads, n, node->out[0]);
+    for (int k = 0; k < node->n_in; k++) {
+      o.gin[k] = o.in[k];
+      o.gin[k].data = node->in[k] < 0 ? NULL : find_grad(grads, n, node->in[k]);
+    }
+    xai__call inner = {node, node->n_in, node->n_out, o.in, o.out, o.in_static, p->engine, err};
+    XAI__TRY(xai__node_vjp(&inner, o.gout, o.gin));
+  }
   return XAI_OK;
 }

@@ -84,6 +84,9 @@ typedef struct xai__step {
   const unsigned char *gate; /* GATE, OWN: per operand, the xai__gate it comes straight from */
   const int *before, *after;
   int n_before, n_after;
+  const int *inner; /* NORM of several: the graph's nodes that make up the map, in order, or NULL */
+  int n_inner;
+  bool shifted; /* the last of them adds a constant, a bias */
   int linear;  /* LINEAR: index among the linear layers in node order, else -1 */
   bool first;  /* LINEAR: no linear layer among its ancestors */
   bool embedding; /* makes the first float tensor of an integer input: relevance stops here */

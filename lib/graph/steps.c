@@ -221,6 +221,46 @@ static int find_softmax(builder *b) {
   return XAI_OK;
 }
 
+/* The node that alone uses node i's result, if it multiplies by a constant or adds one. */
+static int affine_user(const builder *b, int i) {
+  int v = b->g->nodes[i].out[0], n = b->user[v];
+  if (n < 0 || is_pinned(b, v)) return -1;
+  const xai__node *next = &b->g->nodes[n];
+  bool affine = xai__type_is(next, "Mul") || xai__type_is(next, "Add");
+  return affine && only_operand(b, next) >= 0 && fits_into(b, v, next->in[next->in[0] == v]) ? n : -1;
+}
+
+/* A written-out layer normalisation is one affine map, its scale held constant: the core, then what
+ * multiplies by w and adds b. */
+static int find_normalizations(builder *b) {
+  for (int i = 0; i < b->g->n_nodes; i++) {
+    int x, inner[XAI__MAX_INNER + 2], n;
+    if (!xai__match_normalization(b->g, i, b->scale, &x, inner, &n)) continue;
+    int next = affine_user(b, i);
+    if (next >= 0 && xai__type_is(&b->g->nodes[next], "Mul")) {
+      inner[n++] = next;
+      next = affine_user(b, next);
+    }
+    bool shifted = next >= 0 && xai__type_is(&b->g->nodes[next], "Add"), pinned = false;
+    if (shifted) inner[n++] = next;
+    for (int k = 0; k < n - 1; k++) pinned |= is_pinned(b, b->g->nodes[inner[k]].out[0]);
+    if (pinned) continue;
+    int *list = xai__arena_new(b->arena, (size_t)n + 1, sizeof *list, b->err);
+    if (!list) return b->err->status;
+    memcpy(list, inner, (size_t)n * sizeof *list);
+    list[n] = x;
+    xai__step *s = &b->of[inner[n - 1]];
+    s->inner = list;
+    s->n_inner = n;
+    s->shifted = shifted;
+    s->node.in = list + n;
+    s->node.n_in = 1;
+    s->cross = XAI__CROSS_NORM;
+    s->operand = 0;
+  }
+  return XAI_OK;
+}
+
 /* ---- gates, embeddings, layers ---- */
 
 /* The gate that v comes straight from, through routed operators. */
@@ -312,8 +352,9 @@ int xai__graph_steps(const xai_graph *g, int fold, const bool *pinned, const xai
   }
   if (fold & XAI__FOLD_LINEAR) {
     XAI__TRY(fold_linear(&b));
-    XAI__TRY(find_softmax(&b));
     XAI__TRY(xai__find_inverse_scales(g, b.scale, a, err));
+    XAI__TRY(find_softmax(&b));
+    XAI__TRY(find_normalizations(&b));
   }
   if (fold & XAI__FOLD_ACTIVATIONS) XAI__TRY(find_activations(&b));
   return classify(&b, out);

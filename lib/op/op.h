@@ -68,8 +68,9 @@ typedef enum {
   XAI__CROSS_REFUSED /* no relevance is defined (a convolution whose weights are activations) */
 } xai__crossing;
 
-/* What a factor of a product may be. Tanh is one only where the other factor is none. */
-enum xai__gate { XAI__NO_GATE, XAI__GATE_TANH, XAI__GATE_SIGMOID, XAI__GATE_SOFTMAX };
+/* What a factor of a product may be. Tanh is one only where the other factor is none; a scale is an
+ * inverse norm that the graph found. */
+enum xai__gate { XAI__NO_GATE, XAI__GATE_TANH, XAI__GATE_SIGMOID, XAI__GATE_SOFTMAX, XAI__GATE_SCALE };
 
 /* One node's operands. An absent optional operand has rank -1; unknown (infer) or unwanted
  * (gin, gout) data are NULL. */

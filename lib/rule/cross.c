@@ -43,9 +43,10 @@ static int hand_to(crossing *x, int k, float share) {
 
 static int cross_pass(crossing *x) { return hand_to(x, x->step->operand, 1); }
 
-/* gin += J' gout of the step: of the node with what is folded into it. */
+/* gin += J' gout of the step, with all it stands for. */
 static int step_vjp(const crossing *x, const xai__view *gout, const xai__view *gin) {
-  if (!x->step->n_before && !x->step->n_after) return xai__node_vjp(x->c, gout, gin);
+  if (!x->step->n_before && !x->step->n_after)
+    return xai__step_vjp(x->r->plan, x->step, x->c, gout, gin);
   xai__product p;
   int k;
   XAI__TRY(xai__layer_product(x->r, x->step, x->c, &p, &k));
@@ -72,15 +73,19 @@ static int cross_refused(crossing *x) {
 static int cross_norm(crossing *x) {
   xai__call *c = x->c;
   xai__engine *e = c->engine;
-  int64_t n = xai__count(&c->out[0].shape);
-  bool shifted = false;
+  xai__view y = c->out[0];
+  int64_t n = xai__count(&y.shape);
+  bool shifted = x->step->shifted, no_bias = option_is(x, "bias", "zero");
   for (int k = 0; k < c->n_in; k++)
     shifted |= c->in_static[k] && c->in[k].shape.rank >= 0 && c->in[k].dtype == XAI_F32;
-  if (shifted && option_is(x, "bias", "zero")) return cross_pass(x);
+  if (no_bias && x->step->shifted) /* y before the last of several nodes adds the shift */
+    y = x->r->plan->value[x->r->plan->graph->nodes[x->step->inner[x->step->n_inner - 2]].out[0]];
+  else if (no_bias && shifted)
+    return cross_pass(x);
   float *s = xai__scratch(e, (size_t)n, sizeof *s, c->err);
   xai__view *g = xai__scratch(e, (size_t)c->n_in, sizeof *g, c->err);
   if (!s || !g) return c->err->status;
-  xai__own_divide(e, xai__f(&x->gout[0]), xai__f(&c->out[0]), 1, n, stabilizer(x), s, x->ledger);
+  xai__own_divide(e, xai__f(&x->gout[0]), xai__f(&y), 1, n, stabilizer(x), s, x->ledger);
   for (int k = 0; k < c->n_in; k++) {
     g[k] = x->gin[k];
     if (!g[k].data) continue;
@@ -99,7 +104,7 @@ static int cross_norm(crossing *x) {
     xai__add_product(e, xai__f(&x->gin[k]), xai__f(&c->in[k]), xai__f(&g[k]), m);
   }
   if (x->ledger && shifted)
-    x->ledger[XAI__BIAS] += xai__dot(e, xai__f(&c->out[0]), s, n) - handed;
+    x->ledger[XAI__BIAS] += xai__dot(e, xai__f(&y), s, n) - handed;
   return XAI_OK;
 }
 
