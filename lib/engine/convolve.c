@@ -4,6 +4,9 @@
 
 #include "engine/state.h"
 
+#define CHANNELS_AHEAD 4
+#define FLOATS_A_LINE 16
+
 typedef struct filters {
   xai__side side;
   const xai__convolution *c;
@@ -22,6 +25,13 @@ static int64_t smallest_from(int64_t k, int64_t tap, int64_t taps) {
   return k > tap ? (k - tap + taps - 1) / taps : 0;
 }
 
+/* The kernels of a source channel that is packed soon: hardware does not see the leap. */
+static void prefetch_channel(const xai__convolution *c, const float *from, int64_t s, int n) {
+  if (s >= c->sc) return;
+  for (int64_t i = 0; i < n * c->w_target; i += FLOATS_A_LINE)
+    __builtin_prefetch(from + s * c->w_source + i);
+}
+
 /* k = s * taps + tap. Where the channels' kernels lie beside each other, so do more k: one
  * transposition serves them all. */
 static void pack_whole(const filters *f, const xai__kernels *kernels, const float *from, int n,
@@ -34,6 +44,7 @@ static void pack_whole(const filters *f, const xai__kernels *kernels, const floa
   } else {
     for (int64_t k = k0, next; k < k1; k = next) {
       next = (k / f->taps + 1) * f->taps < k1 ? (k / f->taps + 1) * f->taps : k1;
+      prefetch_channel(c, from, k / f->taps + CHANNELS_AHEAD, n);
       kernels->transpose(from + k / f->taps * c->w_source + k % f->taps, c->w_target, n, next - k,
                          width, to + (k - k0) * width);
     }
@@ -51,6 +62,8 @@ static void pack_filters(const xai__side *side, const xai__kernels *kernels, int
     pack_whole(f, kernels, from, n, k0, k1, width, to);
   } else {
     for (int64_t k = k0; k < k1; k++, to += width) {
+      if (k % f->taps == 0 && c->w_target < c->w_source)
+        prefetch_channel(c, from, k / f->taps + CHANNELS_AHEAD, n);
       const float *w = from + k / f->taps * c->w_source + f->tap[k % f->taps];
       for (int i = 0; i < n; i++) to[i] = w[i * c->w_target];
       for (int i = n; i < width; i++) to[i] = 0;
@@ -176,6 +189,7 @@ int xai__convolve(xai__engine *e, const xai__convolution *c, xai_error *err) {
   const int64_t phases = xai__window_phases(&c->geometry);
   for (int64_t i = 0; i < phases; i++) {
     const xai__window w = xai__window_of(&c->geometry, i);
+    if (w.taps == 0 && !c->spot.bias && c->spot.ep.form != XAI__SET) continue; /* adds nothing */
     XAI__TRY(one_phase(e, c, &w, err));
   }
   return XAI_OK;

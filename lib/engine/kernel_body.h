@@ -42,7 +42,10 @@ static void tile(int rows, int vectors, int64_t k, const float *a, const float *
   }
 }
 
-/* ---- packing ---- */
+/* ---- packing ----
+ * Rows of an operand are far apart, which hardware does not prefetch well. */
+
+#define AHEAD 64 /* floats */
 
 #ifndef HAS_MASKS
 INLINE V load_part(const float *p, int n) {
@@ -84,7 +87,10 @@ static void transpose(const float *from, int64_t stride, int count, int64_t k, i
       const int rows = count - i < VECTOR ? count - i : VECTOR;
       V t[VECTOR];
       if (rows == VECTOR && columns == VECTOR) {
-        UNROLL for (int r = 0; r < VECTOR; r++) t[r] = load(from + (i + r) * stride);
+        UNROLL for (int r = 0; r < VECTOR; r++) {
+          __builtin_prefetch(from + (i + r) * stride + AHEAD);
+          t[r] = load(from + (i + r) * stride);
+        }
       } else {
         for (int r = 0; r < VECTOR; r++)
           t[r] = r >= rows             ? SPLAT(0.0f)
@@ -100,6 +106,7 @@ static void transpose(const float *from, int64_t stride, int count, int64_t k, i
 static void copy(const float *from, int64_t stride, int count, int64_t k, int width, float *to) {
   for (; k > 0; k--, to += width, from += stride) {
     for (int i = count; i < width; i++) to[i] = 0;
+    __builtin_prefetch(from + width); /* of the next panel */
     copy_run(from, count, to);
   }
 }
@@ -114,9 +121,10 @@ static void gather(const float *from, int64_t plane, int64_t channels, const xai
     for (int j = 0; j < runs; j++)
       if (ones)
         for (int i = 0; i < run[j].count; i++) to[run[j].at + i] = 1;
-      else if (step == 1)
+      else if (step == 1) {
+        __builtin_prefetch(from + run[j].from + width);
         copy_run(from + run[j].from, run[j].count, to + run[j].at);
-      else if (step == 2)
+      } else if (step == 2)
         copy_even(from + run[j].from, run[j].count, to + run[j].at);
       else
         for (int i = 0; i < run[j].count; i++)
@@ -255,25 +263,49 @@ static void add_tile_bias(const xai__spot *s, float *acc, int rows, int lanes, i
   }
 }
 
-static int length_of_run(const int64_t *at, int from, int n) {
+/* emit where neighbours in y and x are `step` apart. */
+static void emit_apart(const xai__epilogue *ep, float *y, const float *x, int64_t step,
+                       const float *acc, int64_t n) {
+  if (ep->form == XAI__SET)
+    for (int64_t i = 0; i < n; i++) y[i * step] = acc[i];
+  else if (ep->form == XAI__ADD)
+    for (int64_t i = 0; i < n; i++) y[i * step] += acc[i];
+  else
+    for (int64_t i = 0; i < n; i++) emit(ep, y + i * step, x + i * step, acc + i, 1);
+}
+
+/* Offsets from `from` on that lie equally far apart. */
+static int length_of_run(const int64_t *at, int from, int n, int64_t *step) {
   int i = from + 1;
-  while (i < n && at[i] == at[i - 1] + 1) i++;
+  *step = i < n ? at[i] - at[from] : 1;
+  while (i < n && at[i] - at[i - 1] == *step) i++;
   return i - from;
 }
 
-static int count_runs(const int64_t *at, int n) {
-  int runs = 0;
-  for (int i = 0; i < n; i += length_of_run(at, i, n)) runs++;
-  return runs;
+static int count_neighbours(const int64_t *at, int n) {
+  int count = 0;
+  for (int i = 1; i < n; i++) count += at[i] == at[i - 1] + 1;
+  return count;
+}
+
+/* to[lanes][XAI__MAX_ROWS] */
+static void turn_tile(const float *acc, int rows, int lanes, int width, float *to) {
+  for (int l = 0; l < lanes; l += VECTOR)
+    for (int r = 0; r < rows; r += VECTOR) {
+      V t[VECTOR];
+      for (int i = 0; i < VECTOR; i++)
+        t[i] = r + i < rows ? load(acc + (r + i) * width + l) : SPLAT(0.0f);
+      turn(t);
+      for (int i = 0; i < VECTOR; i++) store(to + (l + i) * XAI__MAX_ROWS + r, t[i]);
+    }
 }
 
 static void finish(const xai__spot *s, float *acc, int rows, int lanes, int width,
                    const int64_t *row, const int64_t *lane, int64_t bias_at) {
   float turned[XAI__MAX_LANES * XAI__MAX_ROWS];
   if (s->bias) add_tile_bias(s, acc, rows, lanes, width, row, lane, bias_at);
-  if (count_runs(row, rows) * lanes < count_runs(lane, lanes) * rows) {
-    for (int l = 0; l < lanes; l++)
-      for (int r = 0; r < rows; r++) turned[l * XAI__MAX_ROWS + r] = acc[r * width + l];
+  if (count_neighbours(row, rows) * lanes > count_neighbours(lane, lanes) * rows) {
+    turn_tile(acc, rows, lanes, width, turned);
     const int64_t *t = row;
     row = lane;
     lane = t;
@@ -283,11 +315,16 @@ static void finish(const xai__spot *s, float *acc, int rows, int lanes, int widt
     acc = turned;
     width = XAI__MAX_ROWS;
   }
+  int64_t step;
   for (int l = 0, n; l < lanes; l += n) {
-    n = length_of_run(lane, l, lanes);
+    n = length_of_run(lane, l, lanes, &step);
     for (int r = 0; r < rows; r++) {
-      const int64_t at = row[r] + lane[l];
-      emit(&s->ep, s->z + at, s->ep.x ? s->ep.x + at : NULL, acc + r * width + l, n);
+      float *y = s->z + row[r] + lane[l];
+      const float *x = s->ep.x ? s->ep.x + row[r] + lane[l] : NULL, *from = acc + r * width + l;
+      if (step == 1)
+        emit(&s->ep, y, x, from, n);
+      else
+        emit_apart(&s->ep, y, x, step, from, n);
     }
   }
 }
