@@ -75,8 +75,8 @@ static inline xai_tensor *tensor_of(int dtype, int rank, const int64_t *shape, c
   return t;
 }
 
-#define FLOATS(rank, shape, ...) \
-  tensor_of(XAI_F32, rank, (const int64_t[])shape, (const float[]){__VA_ARGS__})
+/* One item of n numbers, [1,n]. */
+#define FLOATS(n, ...) tensor_of(XAI_F32, 2, (const int64_t[]){1, n}, (const float[]){__VA_ARGS__})
 #define INTS(n, ...) tensor_of(XAI_I64, 1, (const int64_t[]){n}, (const int64_t[]){__VA_ARGS__})
 
 static inline xai_tensor *tensor_by_chance(int dtype, int rank, const int64_t *shape,

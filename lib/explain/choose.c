@@ -54,10 +54,11 @@ static int add_at(xai__job *j, int v, const char *name, bool by_name, const xai_
                      n ? "tensor '%s' does not depend on any input: it has no relevance"
                        : "input '%s' is of integers without an embedding: it has no relevance", name);
   for (int k = 0; k < n; k++) {
+    const char *as = n == 1 ? name : g->values[found[k]].name;
     bool known = false;
-    for (int i = 0; i < j->n_at; i++) known |= j->at[i] == found[k];
+    for (int i = 0; i < j->n_at; i++) known |= j->at[i] == found[k] && !strcmp(j->name[i], as);
     if (known) continue;
-    j->name[j->n_at] = n == 1 ? name : g->values[found[k]].name;
+    j->name[j->n_at] = as;
     j->at[j->n_at++] = found[k];
   }
   return XAI_OK;

@@ -47,6 +47,10 @@ static int fill_input(xai__call *c, const xai__value *bound, const xai__view *to
 static int carry(xai__rules *r, xai__call *c, int v, const xai__value *bound, xai__view *out) {
   const xai_graph *g = r->plan->graph;
   *out = r->plan->value[v];
+  if (out->dtype != XAI_F32)
+    return xai__fail(c->err, XAI_E_UNSUPPORTED, g->values[v].name,
+                     "bounds of the input cannot be carried through integers ('%s')",
+                     g->values[v].name);
   out->data = xai__scratch(c->engine, (size_t)xai__count(&out->shape), sizeof(float), c->err);
   if (!out->data) return c->err->status;
   int n = g->values[v].producer;

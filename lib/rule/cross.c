@@ -181,8 +181,11 @@ static xai__column remainder_column(const crossing *x) {
 
 static double total(const crossing *x, const xai__view *v, int n) {
   double sum = 0;
-  for (int k = 0; k < n; k++)
-    if (v[k].data) sum += xai__sum(x->c->engine, xai__f(&v[k]), xai__count(&v[k].shape));
+  for (int k = 0; k < n; k++) {
+    bool counted = !v[k].data; /* an operand used twice has one relevance */
+    for (int i = 0; i < k; i++) counted |= v[i].data == v[k].data;
+    if (!counted) sum += xai__sum(x->c->engine, xai__f(&v[k]), xai__count(&v[k].shape));
+  }
   return sum;
 }
 
