@@ -110,6 +110,7 @@ static xai__crossing crossing(const xai__node *node, const bool *in_static) {
 
 const xai__op xai__op_BatchNormalization = {
     .type = "BatchNormalization",
+    .pass_option = "batchnorm",
     .min_in = 5,
     .max_in = 5,
     .min_out = 1,

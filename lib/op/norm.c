@@ -291,7 +291,7 @@ static xai__crossing cross_pass(const xai__node *node, const bool *in_static) {
   .type = name, .min_in = low_in, .max_in = high_in, .min_out = 1, .max_out = outs,           \
   .since = first_opset, .fields = attributes, .attr_size = sizeof(norm_attr), .infer = infer, \
   .forward = forward, .vjp = vjp
-#define OWN .crossing = cross_own, .relevance = relevance
+#define OWN .pass_option = "layernorm", .crossing = cross_own, .relevance = relevance
 
 const xai__op xai__op_LayerNormalization = {
     ROW("LayerNormalization", 2, 3, 3, 17, layer_fields), OWN};

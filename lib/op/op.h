@@ -136,6 +136,7 @@ struct xai__op {
   bool (*relu_at)(const xai__call *c); /* of a `relu`: is this node one? NULL: always (Clip: min 0) */
   /* Softmax, LogSoftmax: the axis along which it normalises an operand of this rank. NULL: none. */
   int (*axis)(const xai__node *node, int rank);
+  const char *pass_option; /* option under which relevance passes it unchanged: "batchnorm" */
   int gate;     /* its result is a gate: one of xai__gate */
 };
 

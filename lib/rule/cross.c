@@ -157,6 +157,12 @@ static int cross_terms(crossing *x) {
   return xai__rule_terms(x->r, x->step, x->c, x->a, x->gout, x->gin, x->ledger);
 }
 
+/* Whether an option lets relevance pass this normalisation unchanged. */
+static bool passes(const crossing *x) {
+  const char *option = x->step->n_inner ? "layernorm" : x->c->node->op->pass_option;
+  return option && option_is(x, option, "pass");
+}
+
 /* By crossing, and by the kind of an assigned rule. */
 static int (*const by_crossing[])(crossing *) = {
     [XAI__CROSS_NONE] = cross_none,     [XAI__CROSS_PASS] = cross_pass,
@@ -198,7 +204,9 @@ int xai__rules_cross(void *rules, const xai__step *step, xai__call *c, const xai
     x.ledger = row;
     before = total(&x, gin, c->n_in);
   }
-  XAI__TRY(x.a->rule ? by_rule[x.a->rule->kind](&x) : by_crossing[step->cross](&x));
+  int (*cross)(crossing *) = x.a->rule ? by_rule[x.a->rule->kind] : by_crossing[step->cross];
+  if (!x.a->rule && passes(&x)) cross = cross_pass;
+  XAI__TRY(cross(&x));
   if (!r->ledger) return XAI_OK;
   row[XAI__IN] = total(&x, gout, c->n_out);
   row[XAI__OUT] = total(&x, gin, c->n_in) - before;

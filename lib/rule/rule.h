@@ -48,7 +48,7 @@ const xai__rule *xai__rule_at(size_t i); /* NULL past the end */
 #define XAI__RELEVANCE_SCHEMA                                                                  \
   "bias=absorb|zero;stabilizer=1e-6[0,inf];activation=pass|gradient;"                          \
   "maxpool=winner|proportional|average;mul=gate|uniform|value;softmax=lrp|detach|gradient;"    \
-  "matmul=half|value;batchnorm=norm|pass;layernorm=lrp|pass"
+  "matmul=half|value;batchnorm=norm|pass;layernorm=lrp|pass;rewrite=on|off"
 
 /* What one step does with relevance. rule NULL: the default of its crossing. */
 typedef struct xai__assignment {
