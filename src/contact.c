@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include "heatmap.h"
+#include "font.h"
 #include "say.h"
 #include "sheet.h"
 
@@ -73,6 +73,33 @@ static void spaced(const char *text, char *out) {
   out[n] = 0;
 }
 
+/* Cells as wide as the longest word of a title, where whole dots allow it. */
+static void choose_size(const struct cells *c, struct sheet *sheet) {
+  enum { LEAST = 168, MOST = 320, LETTER = 2 * FONT_WIDTH };
+  size_t longest = 0;
+  int width = 1, height = 1;
+  for (int m = 0; m < sheet->columns; m++) {
+    for (const char *p = c->titles[m]; *p; p += strspn(p, " ")) {
+      size_t n = strcspn(p, " ");
+      if (n > longest)
+        longest = n;
+      p += n;
+    }
+  }
+  for (size_t i = 0; i < c->n; i++) {
+    if (c->images[i].width > width)
+      width = c->images[i].width;
+    if (c->images[i].height > height)
+      height = c->images[i].height;
+  }
+  int want = longest * LETTER > LEAST ? (int)(longest * LETTER) : LEAST;
+  int times = (want + width - 1) / width;
+  if (width * times > MOST)
+    return; /* as the sheet sees fit */
+  sheet->cell_width = width * times;
+  sheet->cell_height = height * times;
+}
+
 static int write_sheet(const struct report *reports, const struct method *methods, size_t n,
                        const struct cells *c, const char *path) {
   char err[256], title[300];
@@ -93,6 +120,7 @@ static int write_sheet(const struct report *reports, const struct method *method
     c->titles[m + 1] = c->names[m];
     size += strlen(methods[m].text) + 1;
   }
+  choose_size(c, &sheet);
   if (sheet_render(&sheet, &out, err))
     return say(EXIT_LATER, "%s: %s", path, err);
   char *all = calloc(1, size);
