@@ -5,13 +5,12 @@
 #include <string.h>
 
 #define GRADIENT "seed=one|tensor;output=logit|final|log-prob;bias=absorb|zero;reduce=none|sum"
-#define LRP "output=logit|final|log-prob;reduce=none|sum;" XAI__RELEVANCE_SCHEMA
-#define BY_VALUE "seed=value|one|contrast|tensor;"
+#define LRP ";output=logit|final|log-prob;reduce=none|sum;" XAI__RELEVANCE_SCHEMA
+#define SEED "seed=value|one|contrast|tensor"
 #define EPSILON "epsilon=1e-6[0,inf];"
 #define GAMMA "gamma=0.25[0,inf];"
 #define BOUNDS "low=;high=;"
 
-#define CP "softmax=detach|lrp|gradient;matmul=value|half;mul=value|gate|uniform;"
 #define BASELINE "baseline=0;"
 #define STEPS "steps=50[1,100000];quadrature=gauss-legendre|riemann-right;"
 
@@ -19,8 +18,10 @@
   {name, schema GRADIENT, false, backward, finish, NULL, xai__run_single}
 #define OF_ITS_OWN(name, schema, run) \
   {name, schema GRADIENT, false, XAI__PLAIN, XAI__AS_IS, NULL, run}
-#define BY_RULES(name, schema, fixed) \
+#define BY_RULES_WITH(name, schema, fixed) \
   {name, schema LRP, true, XAI__PLAIN, XAI__AS_IS, fixed, xai__run_single}
+#define BY_RULES(name, schema, fixed) \
+  BY_RULES_WITH(name, schema XAI__STABILIZER_SCHEMA XAI__PRODUCT_SCHEMA SEED, fixed)
 
 static const xai__method methods[] = {
     BY_GRADIENT("gradient", "", XAI__PLAIN, XAI__AS_IS),
@@ -37,23 +38,28 @@ static const xai__method methods[] = {
     OF_ITS_OWN("grad-cam", "layer=;", xai__run_gradcam),
     OF_ITS_OWN("occlusion", "window=8[1,inf];stride=4[1,inf];value=0;", xai__run_occlusion),
 #if XAI_LRP
-    BY_RULES("lrp-0", BY_VALUE "stabilizer=0[0,inf];", NULL),
-    BY_RULES("lrp-epsilon", EPSILON BY_VALUE, NULL),
-    BY_RULES("lrp-gamma", GAMMA BY_VALUE, NULL),
-    BY_RULES("lrp-alpha-beta", "alpha=2[1,inf];beta=[0,inf];" BY_VALUE, NULL),
-    BY_RULES("lrp-z-plus", BY_VALUE, NULL),
-    BY_RULES("lrp-w-square", BY_VALUE, NULL),
-    BY_RULES("lrp-flat", BY_VALUE, NULL),
-    BY_RULES("epsilon-plus", EPSILON BY_VALUE, NULL),
-    BY_RULES("epsilon-plus-flat", EPSILON BY_VALUE, NULL),
-    BY_RULES("epsilon-alpha2-beta1", EPSILON BY_VALUE, NULL),
-    BY_RULES("epsilon-alpha2-beta1-flat", EPSILON BY_VALUE, NULL),
-    BY_RULES("epsilon-gamma-box", BOUNDS GAMMA EPSILON BY_VALUE, NULL),
-    BY_RULES("deep-taylor", BOUNDS BY_VALUE, "bias=zero"),
-    BY_RULES("excitation-backprop", "seed=one|value|contrast|tensor;", "activation=gradient"),
-    BY_RULES("attn-lrp", EPSILON BY_VALUE, NULL),
-    BY_RULES("cp-lrp", EPSILON BY_VALUE CP, NULL),
-    BY_RULES("lrp-composite", BOUNDS GAMMA BY_VALUE, NULL),
+    BY_RULES_WITH("lrp-0", "stabilizer=0[0,inf];" XAI__PRODUCT_SCHEMA SEED, NULL),
+    BY_RULES("lrp-epsilon", EPSILON, NULL),
+    BY_RULES("lrp-gamma", GAMMA, NULL),
+    BY_RULES("lrp-alpha-beta", "alpha=2[1,inf];beta=[0,inf];", NULL),
+    BY_RULES("lrp-z-plus", "", NULL),
+    BY_RULES("lrp-w-square", "", NULL),
+    BY_RULES("lrp-flat", "", NULL),
+    BY_RULES("epsilon-plus", EPSILON, NULL),
+    BY_RULES("epsilon-plus-flat", EPSILON, NULL),
+    BY_RULES("epsilon-alpha2-beta1", EPSILON, NULL),
+    BY_RULES("epsilon-alpha2-beta1-flat", EPSILON, NULL),
+    BY_RULES("epsilon-gamma-box", BOUNDS GAMMA EPSILON, NULL),
+    BY_RULES("deep-taylor", BOUNDS, "bias=zero"),
+    BY_RULES_WITH("excitation-backprop",
+                  XAI__STABILIZER_SCHEMA XAI__PRODUCT_SCHEMA "seed=one|value|contrast|tensor",
+                  "activation=gradient"),
+    BY_RULES("lrp-composite", BOUNDS GAMMA, NULL),
+    BY_RULES("attn-lrp", EPSILON, NULL),
+    BY_RULES_WITH("cp-lrp",
+                  EPSILON XAI__STABILIZER_SCHEMA
+                  "mul=value|gate|uniform;softmax=detach|lrp|gradient;matmul=value|half;" SEED,
+                  NULL),
 #endif
 };
 

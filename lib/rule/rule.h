@@ -44,11 +44,12 @@ typedef struct xai__rule {
 const xai__rule *xai__rule_find(const char *name);
 const xai__rule *xai__rule_at(size_t i); /* NULL past the end */
 
-/* Parameters that every relevance method takes besides its own. */
-#define XAI__RELEVANCE_SCHEMA                                                                  \
-  "bias=absorb|zero;stabilizer=1e-6[0,inf];activation=pass|gradient;"                          \
-  "maxpool=winner|proportional|average;mul=gate|uniform|value;softmax=lrp|detach|gradient;"    \
-  "matmul=half|value;batchnorm=norm|pass;layernorm=lrp|pass;rewrite=on|off"
+/* Parameters that every relevance method takes besides its own, and three whose defaults vary. */
+#define XAI__RELEVANCE_SCHEMA                                                             \
+  "bias=absorb|zero;activation=pass|gradient;maxpool=winner|proportional|average;"        \
+  "batchnorm=norm|pass;layernorm=lrp|pass;rewrite=on|off"
+#define XAI__STABILIZER_SCHEMA "stabilizer=1e-6[0,inf];"
+#define XAI__PRODUCT_SCHEMA "mul=gate|uniform|value;softmax=lrp|detach|gradient;matmul=half|value;"
 
 /* What one step does with relevance. rule NULL: the default of its crossing. */
 typedef struct xai__assignment {
