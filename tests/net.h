@@ -37,6 +37,9 @@ typedef struct ask {
   void *user;
 } ask;
 
+/* For loops of tests: no turn in a library built without LRP. */
+#define IF_LRP(n) (XAI_LRP ? (int)(n) : 0)
+
 static xai_error net_error;
 
 static inline xai_graph *graph_open(const char *text) {

@@ -269,10 +269,8 @@ END_TEST
 int main(void) {
   Suite *suite = suite_create("rules");
   TCase *tc = tcase_create("layers");
-#if XAI_LRP
-  tcase_add_loop_test(tc, a_rule_on_a_layer_is_its_definition, 0, LAYERS);
+  tcase_add_loop_test(tc, a_rule_on_a_layer_is_its_definition, 0, IF_LRP(LAYERS));
   tcase_add_test(tc, every_rule_is_compared);
-#endif
   suite_add_tcase(suite, tc);
   return run_suite(suite);
 }
