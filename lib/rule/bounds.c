@@ -5,19 +5,16 @@
 #include "op/broadcast.h"
 #include "rule/rule.h"
 
-/* The operand through which a node is affine or moves elements, or -1. */
-static int affine_operand(const xai_graph *g, const xai__node *node) {
-  int only = -1;
-  bool in_static[XAI__MAX_RANK];
-  if (node->n_in > XAI__MAX_RANK) return -1;
-  for (int k = 0; k < node->n_in; k++) {
-    in_static[k] = node->in[k] < 0 || g->values[node->in[k]].is_static;
-    if (!in_static[k] && only >= 0) return -1;
-    if (!in_static[k]) only = k;
-  }
+enum { MAX_CARRIED = 256 }; /* nodes on the way */
+
+/* Whether the bounds of a node's result are its values at the bounds of its operands: it is affine in
+ * one of them, or moves elements. */
+static bool is_affine(const xai__node *node, const bool *in_static) {
+  int active = 0;
+  for (int k = 0; k < node->n_in; k++) active += !in_static[k];
   xai__crossing cross = node->op->crossing ? node->op->crossing(node, in_static) : node->op->cross;
   bool scaled = cross == XAI__CROSS_PASS && node->n_in == 2; /* Mul, Div by a constant */
-  return cross == XAI__CROSS_NORM || cross == XAI__CROSS_ROUTE || scaled ? only : -1;
+  return cross == XAI__CROSS_ROUTE || (active == 1 && (cross == XAI__CROSS_NORM || scaled));
 }
 
 /* A number, a vector of channels or a tensor that repeats over an input, written out. */
@@ -44,7 +41,8 @@ static int fill_input(xai__call *c, const xai__value *bound, const xai__view *to
 }
 
 /* The value `v` of the network would have if its input were `bound`. */
-static int carry(xai__rules *r, xai__call *c, int v, const xai__value *bound, xai__view *out) {
+static int carry(xai__rules *r, xai__call *c, int v, const xai__value *bound, int *budget,
+                 xai__view *out) {
   const xai_graph *g = r->plan->graph;
   *out = r->plan->value[v];
   if (out->dtype != XAI_F32)
@@ -56,18 +54,19 @@ static int carry(xai__rules *r, xai__call *c, int v, const xai__value *bound, xa
   int n = g->values[v].producer;
   if (n < 0) return fill_input(c, bound, out, g->values[v].name);
   const xai__node *node = &g->nodes[n];
-  int k = affine_operand(g, node);
-  if (k < 0 || node->n_out != 1)
+  bool *in_static = xai__scratch(c->engine, (size_t)node->n_in + 1, 1, c->err);
+  xai__view *in = xai__scratch(c->engine, (size_t)node->n_in + 1, sizeof *in, c->err);
+  if (!in || !in_static) return c->err->status;
+  for (int i = 0; i < node->n_in; i++) {
+    in_static[i] = node->in[i] < 0 || g->values[node->in[i]].is_static;
+    in[i] = node->in[i] < 0 ? (xai__view){XAI_F32, {-1, {0}}, NULL} : r->plan->value[node->in[i]];
+  }
+  if (!is_affine(node, in_static) || node->n_out != 1 || --*budget < 0)
     return xai__fail(c->err, XAI_E_UNSUPPORTED, node->name,
                      "bounds of the input cannot be carried through node '%s' (%s)", node->name,
                      node->op->type);
-  xai__view in[XAI__MAX_RANK];
-  bool in_static[XAI__MAX_RANK];
-  for (int i = 0; i < node->n_in; i++) {
-    in[i] = node->in[i] < 0 ? (xai__view){XAI_F32, {-1, {0}}, NULL} : r->plan->value[node->in[i]];
-    in_static[i] = i != k;
-  }
-  XAI__TRY(carry(r, c, node->in[k], bound, &in[k]));
+  for (int i = 0; i < node->n_in; i++)
+    if (!in_static[i]) XAI__TRY(carry(r, c, node->in[i], bound, budget, &in[i]));
   xai__call run = {node, node->n_in, 1, in, out, in_static, c->engine, c->err};
   return xai__node_forward(&run);
 }
@@ -85,8 +84,9 @@ int xai__layer_bounds(xai__rules *r, const xai__step *step, const xai__params *p
   xai__call c = {.engine = e, .err = err};
   size_t mark = xai__scratch_mark(e), n = (size_t)xai__count(&r->plan->value[v].shape);
   xai__view a, b;
-  int status = carry(r, &c, v, low, &a);
-  if (!status) status = carry(r, &c, v, high, &b);
+  int budget = MAX_CARRIED, status = carry(r, &c, v, low, &budget, &a);
+  budget = MAX_CARRIED;
+  if (!status) status = carry(r, &c, v, high, &budget, &b);
   if (!status) {
     l->low = xai__new_raw(xai__engine_memory(e), 2 * n, sizeof *l->low, err);
     l->high = l->low + n;
