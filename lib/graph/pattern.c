@@ -36,7 +36,8 @@ static const char *const movers[] = {"Reshape", "Expand", "Unsqueeze", "Squeeze"
 /* The node behind v, past what only moves elements or bounds them by a constant. */
 static const xai__node *behind(const xai_graph *g, int v) {
   const xai__node *node = producer(g, v);
-  while (node && (type_in(node, movers) || xai__type_is(node, "Max"))) {
+  for (int hops = 0; node && (type_in(node, movers) || xai__type_is(node, "Max")); hops++) {
+    if (hops == XAI__MAX_INNER) return NULL;
     int k = xai__only_operand(g, node);
     node = k < 0 ? NULL : producer(g, node->in[k]);
   }
@@ -46,7 +47,9 @@ static const xai__node *behind(const xai_graph *g, int v) {
 /* The reduction behind a mean: past movers and products with a constant (1 / count). */
 static const xai__node *behind_mean(const xai_graph *g, int v) {
   const xai__node *node = producer(g, v);
-  while (node && (type_in(node, movers) || xai__type_is(node, "Mul") || xai__type_is(node, "Div"))) {
+  for (int hops = 0; node && (type_in(node, movers) || xai__type_is(node, "Mul") ||
+                              xai__type_is(node, "Div")); hops++) {
+    if (hops == XAI__MAX_INNER) return NULL;
     int k = xai__only_operand(g, node);
     node = k < 0 ? NULL : producer(g, node->in[k]);
   }
@@ -73,17 +76,17 @@ bool xai__match_softmax(const xai_graph *g, int n, int *x, int *sum) {
 
 /* ---- normalisations ---- */
 
-/* Adds the nodes between v and x to inner[]; false if some other tensor comes in. */
-static bool collect(const xai_graph *g, int v, int x, int *inner, int *n) {
+/* Adds the nodes between v and x to inner[]; false if some other tensor comes in, or too many. */
+static bool collect(const xai_graph *g, int v, int x, int depth, int *inner, int *n) {
   if (v == x || is_static(g, v)) return true;
   int node = g->values[v].producer;
-  if (node < 0) return false;
+  if (node < 0 || depth == XAI__MAX_INNER) return false;
   for (int i = 0; i < *n; i++)
     if (inner[i] == node) return true;
   const xai__node *p = &g->nodes[node];
   if (!type_in(p, movers) && !xai__type_is(p, "Mul") && !xai__type_is(p, "Div") && strncmp(p->op->type, "Reduce", 6)) return false;
   for (int k = 0; k < p->n_in; k++)
-    if (!collect(g, p->in[k], x, inner, n)) return false;
+    if (!collect(g, p->in[k], x, depth + 1, inner, n)) return false;
   if (*n == XAI__MAX_INNER - 2) return false;
   inner[(*n)++] = node;
   return true;
@@ -102,7 +105,7 @@ bool xai__match_normalization(const xai_graph *g, int n, const bool *scale, int 
     return false;
   *x = difference->in[0];
   *n_inner = 0;
-  if (!collect(g, difference->in[1], *x, inner, n_inner)) return false;
+  if (!collect(g, difference->in[1], *x, 0, inner, n_inner)) return false;
   inner[(*n_inner)++] = (int)(difference - g->nodes);
   inner[(*n_inner)++] = n;
   return true;
