@@ -269,7 +269,7 @@ static inline float *relevance(const net *n, ask a, int64_t *count) {
 static inline void expect_same(const char *what, const net *n, ask a, const net *m, ask b,
                                double part) {
   int64_t count, other;
-  char text[256];
+  char text[1024];
   float *va = relevance(n, a, &count), *vb = relevance(m, b, &other);
   snprintf(text, sizeof text, "%s: %s and %s", what, a.method, b.method);
   ck_assert_msg(count == other, "%s: %lld elements, not %lld", text, (long long)count,

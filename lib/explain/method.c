@@ -98,6 +98,5 @@ int xai__method_params(const xai__method *m, const xai_param *given, size_t n, x
 
 int xai__method_fold(const xai__method *m, const xai__params *p) {
   if (!m->relevance || xai__params_is(p, "rewrite", "off")) return XAI__FOLD_NONE;
-  bool whole = !xai__params_is(p, "activation", "gradient");
-  return XAI__FOLD_LINEAR | (whole ? XAI__FOLD_ACTIVATIONS : 0);
+  return XAI__FOLD_LINEAR | XAI__FOLD_ACTIVATIONS;
 }

@@ -84,7 +84,7 @@ typedef struct xai__step {
   const unsigned char *gate; /* GATE, OWN: per operand, the xai__gate it comes straight from */
   const int *before, *after;
   int n_before, n_after;
-  const int *inner; /* NORM of several: the graph's nodes that make up the map, in order, or NULL */
+  const int *inner; /* NORM, PASS of several: the graph's nodes that make it up, in order, or NULL */
   int n_inner;
   bool shifted; /* the last of them adds a constant, a bias */
   int linear;  /* LINEAR: index among the linear layers in node order, else -1 */

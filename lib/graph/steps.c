@@ -162,6 +162,32 @@ static int common_root(const builder *b, int x, int y) {
   return -1;
 }
 
+/* The nodes between `root` and node i, a pointwise function of it, in order, i last; false if there
+ * are too many or one keeps its own step. */
+static bool nodes_between(const builder *b, int root, int i, int *inner, int *count) {
+  int n = 0;
+  inner[n++] = i;
+  for (int done = 0; done < n; done++) {
+    const xai__node *node = &b->g->nodes[inner[done]];
+    for (int k = 0; k < node->n_in; k++) {
+      int v = node->in[k], p = v < 0 ? -1 : b->g->values[v].producer;
+      bool known = v == root || is_static(b, v);
+      for (int m = 0; m < n && !known; m++) known = inner[m] == p;
+      if (known) continue;
+      if (n == XAI__MAX_INNER || p < 0 || is_pinned(b, v)) return false;
+      inner[n++] = p;
+    }
+  }
+  for (int k = 1; k < n; k++)
+    for (int m = k; m > 0 && inner[m - 1] > inner[m]; m--) {
+      int swap = inner[m];
+      inner[m] = inner[m - 1];
+      inner[m - 1] = swap;
+    }
+  *count = n;
+  return true;
+}
+
 static int find_activations(builder *b) {
   const xai_graph *g = b->g;
   for (int i = 0; i < g->n_nodes; i++) {
@@ -176,11 +202,15 @@ static int find_activations(builder *b) {
     int root = common_root(b, node->in[0], node->in[1]);
     if (root < 0) continue;
     b->parent[node->out[0]] = root;
-    if (s->cross != XAI__CROSS_GATE) continue;
-    int *in = xai__arena_new(b->arena, 1, sizeof *in, b->err);
-    if (!in) return b->err->status;
-    *in = root;
-    s->node.in = in;
+    int inner[XAI__MAX_INNER], n;
+    if (s->cross != XAI__CROSS_GATE || !nodes_between(b, root, i, inner, &n)) continue;
+    int *list = xai__arena_new(b->arena, (size_t)n + 1, sizeof *list, b->err);
+    if (!list) return b->err->status;
+    memcpy(list, inner, (size_t)n * sizeof *list);
+    list[n] = root;
+    s->inner = list;
+    s->n_inner = n;
+    s->node.in = list + n;
     s->node.n_in = 1;
     s->cross = XAI__CROSS_PASS;
     s->operand = 0;

@@ -128,10 +128,11 @@ static xai__params *rule_params(const xai__rule *rule, const xai__params *method
   return p;
 }
 
-/* A pointwise function; Mul and Div by a constant pass too but are none. */
+/* A pointwise function; Mul and Div by a constant pass too but are none, unless they end one that
+ * is written out. */
 static bool is_activation(const xai__step *s) {
-  return s->cross == XAI__CROSS_PASS && strcmp(s->node.op->type, "Mul") &&
-         strcmp(s->node.op->type, "Div");
+  bool scale = !strcmp(s->node.op->type, "Mul") || !strcmp(s->node.op->type, "Div");
+  return s->cross == XAI__CROSS_PASS && (s->n_inner || !scale);
 }
 
 static int check(const xai__rule *rule, const xai__params *p, xai_error *err) {

@@ -1,0 +1,336 @@
+/* The identities of METHODS sections 4 and 7: methods that must agree, on every network for which
+ * they do. */
+#include "models.h"
+#include "net.h"
+
+typedef struct bed { /* a network and inputs of three items */
+  const model_row *m;
+  net n;
+  xai_tensor *x[2];
+} bed;
+
+static bed bed_open(const model_row *m, uint64_t seed) {
+  bed b = {m, net_open(m->text, 1), {NULL, NULL}};
+  for (int k = 0; k < b.n.g->n_inputs; k++) b.x[k] = net_input(&b.n, k, 3, seed + (uint64_t)k);
+  return b;
+}
+
+static void bed_close(bed *b) {
+  for (int k = 0; k < 2; k++) xai_tensor_free(b->x[k]);
+  net_close(&b->n);
+}
+
+/* Two methods with rows, "METHOD;ROWS". */
+static ask bed_ask(const bed *b, const char *text, char *room) {
+  strcpy(room, text);
+  char *rows = strchr(room, ';');
+  if (rows) *rows++ = 0;
+  return (ask){.method = room, .rows = rows, .x = {b->x[0], b->x[1]}, .top = 2};
+}
+
+static void expect_agreement(const bed *b, const char *one, const char *other, double part) {
+  char room[2][256];
+  expect_same(b->m->name, &b->n, bed_ask(b, one, room[0]), &b->n, bed_ask(b, other, room[1]), part);
+}
+
+/* ---- agreements on every network ---- */
+
+static const struct agreement {
+  const char *one, *other;
+  double part; /* of the maximum; 0: the same bits */
+} agreements[] = {
+    {"lrp-epsilon,epsilon=0,stabilizer=0", "lrp-0", 0},
+    {"lrp-epsilon,epsilon=1e-9,stabilizer=1e-9", "lrp-0", 1e-4},
+    {"lrp-0;*=epsilon,epsilon=0", "lrp-0", 0},
+    {"lrp-0;*=epsilon,epsilon=0.25", "lrp-epsilon,epsilon=0.25,stabilizer=0", 0},
+    {"lrp-gamma,gamma=0,stabilizer=0", "lrp-0", 2e-4},
+    {"lrp-gamma,gamma=0,stabilizer=0,bias=zero", "lrp-0,bias=zero", 2e-4},
+    {"lrp-alpha-beta,alpha=1", "lrp-z-plus", 0},
+    {"lrp-alpha-beta,alpha=1,beta=0,bias=zero", "lrp-z-plus,bias=zero", 0},
+    /* composites are what their rows say */
+    {"epsilon-plus", "lrp-epsilon;op:Conv*=z-plus", 0},
+    {"epsilon-alpha2-beta1", "lrp-epsilon;op:Conv*=alpha-beta,alpha=2,beta=1", 0},
+    {"epsilon-gamma-box,low=-1,high=1;*=epsilon,epsilon=1e-6", "lrp-epsilon", 0},
+    {"lrp-gamma,gamma=0.5", "lrp-flat;*=gamma,gamma=0.5", 0},
+    {"excitation-backprop", "lrp-z-plus,seed=one,activation=gradient", 0},
+    {"excitation-backprop,seed=value", "lrp-z-plus,activation=gradient", 0},
+    {"deep-taylor,bias=absorb", "deep-taylor", 0},
+    {"deep-taylor;*=z-plus", "lrp-z-plus,bias=zero", 0},
+    {"attn-lrp", "lrp-epsilon", 0},
+    {"cp-lrp", "lrp-epsilon,softmax=detach,matmul=value,mul=value", 0},
+    {"gradient", "lrp-0,seed=one;*=gradient", 1e-4},
+    {"saliency;", "saliency,bias=zero", 0},
+};
+enum { AGREEMENTS = sizeof agreements / sizeof *agreements };
+
+START_TEST(methods_agree) {
+  bed b = bed_open(&models[_i], 31);
+  for (int i = 0; i < AGREEMENTS; i++) {
+    const struct agreement *a = &agreements[i];
+    if (strstr(a->other, "op:Conv") && !strstr(b.m->text, "Conv(")) continue;
+    expect_agreement(&b, a->one, a->other, a->part);
+  }
+  bed_close(&b);
+}
+END_TEST
+
+/* With biases in the denominators: R = x df/dx. */
+START_TEST(lrp_0_is_gradient_x_input) {
+  bed b = bed_open(&models[_i], 41);
+  if (b.m->homogeneous) expect_agreement(&b, "lrp-0", "gradient-x-input", 2e-4);
+  bed_close(&b);
+}
+END_TEST
+
+/* The smaller the stabiliser the nearer. */
+START_TEST(epsilon_tends_to_lrp_0) {
+  static const char *const steps[] = {
+      "lrp-epsilon,epsilon=0.01,stabilizer=0.01", "lrp-epsilon,epsilon=1e-4,stabilizer=1e-4",
+      "lrp-epsilon,epsilon=1e-6,stabilizer=1e-6", "lrp-epsilon,epsilon=1e-8,stabilizer=1e-8"};
+  bed b = bed_open(&models[_i], 51);
+  int64_t n;
+  double last = INFINITY;
+  float *R = relevance(&b.n, (ask){"lrp-0", .x = {b.x[0], b.x[1]}}, &n);
+  for (int i = 0; i < 4; i++) {
+    float *E = relevance(&b.n, (ask){steps[i], .x = {b.x[0], b.x[1]}}, &n);
+    double away = 0;
+    for (int64_t k = 0; k < n; k++) away = fmax(away, fabs((double)(E[k] - R[k])));
+    away /= largest(R, n);
+    ck_assert_msg(away <= last / 4 || away < 1e-4, "%s: %s is %g away, after %g", b.m->name,
+                  steps[i], away, last);
+    last = away;
+    free(E);
+  }
+  ck_assert_msg(last < 1e-4, "%s: still %g away", b.m->name, last);
+  free(R);
+  bed_close(&b);
+}
+END_TEST
+
+/* Networks whose layers see x >= 0 and, where relevance comes from, have z > 0. */
+START_TEST(gamma_tends_to_z_plus) {
+  static const char *const texts[] = {
+      "opset 13; input x N,6; const a 6,9 ~1; const b 9 ~2; const c 9,9 ~3; const d 9 ~4;"
+      "const e 9,3 ~+5; output y; h = Gemm(x, a, b); r = Relu(h); i = Gemm(r, c, d); s = Relu(i);"
+      "y = MatMul(s, e)",
+      "opset 13; input x N,2,6,6; const a 4,2,3,3 ~1; const b 4 ~-2; const c 3,4,2,2 ~3;"
+      "const d 3 ~4; const e 12,2 ~+5; output y; h = Conv(x, a, b); r = Relu(h);"
+      "i = Conv(r, c, d); s = Relu(i); p = MaxPool(s) kernel_shape=[2,2]; f = Flatten(p);"
+      "y = MatMul(f, e)"};
+  net n = net_open(texts[_i], 1);
+  xai_tensor *x = net_input(&n, 0, 3, 61);
+  for (int64_t i = 0; i < count_of(x); i++) writable(x)[i] = fabsf(floats(x)[i]);
+  expect_same(texts[_i], &n, (ask){"lrp-gamma,gamma=1e6,stabilizer=0", .x = {x}}, &n,
+              (ask){"lrp-z-plus,stabilizer=0", .x = {x}}, 1e-4);
+  xai_tensor_free(x);
+  net_close(&n);
+}
+END_TEST
+
+/* Bounds of 0 at the first layers leave x W: LRP-0 without bias. */
+START_TEST(z_box_of_0_is_lrp_0_without_bias) {
+  bed b = bed_open(&models[_i], 71);
+  const char *box = "lrp-0,bias=zero;depth:0=z-box,low=0,high=0,stabilizer=0";
+  if (b.m->bounded) expect_agreement(&b, box, "lrp-0,bias=zero", 1e-4);
+  bed_close(&b);
+}
+END_TEST
+
+/* Given the relevance of their outputs. */
+START_TEST(flat_and_w_square_do_not_see_x) {
+  static const char *const layers[] = {
+      "opset 13; input x N,4; const w 4,3 ~1; const b 3 ~2; y = Gemm(x, w, b); output y",
+      "opset 13; input x N,2,5,5; const w 3,2,3,3 ~1; const b 3 ~2; output y;"
+      "y = Conv(x, w, b) pads=[1,1,1,1] strides=[2,2]"};
+  static const char *const methods[] = {"lrp-flat", "lrp-w-square", "lrp-w-square,bias=zero"};
+  net n = net_open(layers[_i], 1);
+  xai_tensor *x = net_input(&n, 0, 2, 1), *z = net_input(&n, 0, 2, 2);
+  xai_result *r = explain(&n, (ask){.x = {x}});
+  int64_t n_out = count_of(found(r, "output/y"));
+  xai_tensor *seed = tensor_by_chance(XAI_F32, 1, &n_out, 3);
+  xai_result_free(r);
+  for (size_t i = 0; i < 3; i++)
+    expect_same(layers[_i], &n, (ask){methods[i], .x = {x}, .seed = seed}, &n,
+                (ask){methods[i], .x = {z}, .seed = seed}, 0);
+  xai_tensor_free(seed);
+  xai_tensor_free(x);
+  xai_tensor_free(z);
+  net_close(&n);
+}
+END_TEST
+
+/* ---- folded and written out ---- */
+
+static const struct twins {
+  const char *one, *other;
+} twins[] = {
+    /* scale 2, -1 and shift 0.5, 1: v = 1/4, 1; s = 1, -1; m = 0.25, 0; t = 1, 1 */
+    {"opset 13; input x N,3; const w 3,2 = 1 2 -3 4 5 -6; const b 2 = 1 -2; const s 2 = 1 -1;"
+     "const t 2 = 1 1; const m 2 = 0.25 0; const v 2 = 0.25 1; const u 2,2 ~1; output y;"
+     "h = Gemm(x, w, b); g = BatchNormalization(h, s, t, m, v) epsilon=0.0; r = Relu(g);"
+     "y = MatMul(r, u)",
+     "opset 13; input x N,3; const w 3,2 = 2 -2 -6 -4 10 6; const b 2 = 2.5 3; const u 2,2 ~1;"
+     "output y; g = Gemm(x, w, b); r = Relu(g); y = MatMul(r, u)"},
+    {"opset 13; input x N,2,4; const w 2,2,2 = 1 2 3 4 -5 6 7 -8; const s 2 = 1 -1;"
+     "const t 2 = 1 1; const m 2 = 0.25 0; const v 2 = 0.25 1; const u 6,2 ~1; output y;"
+     "g = BatchNormalization(x, s, t, m, v) epsilon=0.0; h = Conv(g, w); r = Relu(h);"
+     "f = Flatten(r); y = MatMul(f, u)",
+     "opset 13; input x N,2,4; const w 2,2,2 = 2 4 -3 -4 -10 12 -7 8; const b 2 = 8.5 -0.5;"
+     "const u 6,2 ~1; output y; h = Conv(x, w, b); r = Relu(h); f = Flatten(r); y = MatMul(f, u)"},
+    {"opset 13; input x N,3; const w 3,2 ~1; const b 2 = 1 -2; const c 2 = 0.5 1; const u 2,2 ~1;"
+     "output y; h = MatMul(x, w); g = Add(b, h); k = Sub(g, c); r = Relu(k); y = MatMul(r, u)",
+     "opset 13; input x N,3; const w 3,2 ~1; const b 2 = 0.5 -3; const u 2,2 ~1; output y;"
+     "h = Gemm(x, w, b); r = Relu(h); y = MatMul(r, u)"},
+    /* names that are gone: Identity, Dropout; a constant computed by nodes */
+    {"opset 13; input x N,3; const w 3,2 ~1; const u 2,2 ~2; output y; i = Identity(x);"
+     "h = MatMul(i, w); d = Dropout(h); r = Relu(d); k = MatMul(r, u); y = Identity(k)",
+     "opset 13; input x N,3; const w 3,2 ~1; const u 2,2 ~2; output y; h = MatMul(x, w);"
+     "r = Relu(h); y = MatMul(r, u)"},
+    /* an activation written out: its gates are no gates */
+    {"opset 13; input x N,3; const w 3,4 ~1; const u 4,2 ~2; output y; h = MatMul(x, w);"
+     "s = Sigmoid(h); r = Mul(s, h); y = MatMul(r, u)",
+     "opset 24; input x N,3; const w 3,4 ~1; const u 4,2 ~2; output y; h = MatMul(x, w);"
+     "r = Swish(h); y = MatMul(r, u)"},
+};
+enum { TWINS = sizeof twins / sizeof *twins };
+
+START_TEST(a_folded_network_is_explained_like_the_other) {
+  static const char *const methods[] = {
+      "gradient", "gradient-x-input", "lrp-0", "lrp-epsilon", "lrp-gamma", "lrp-alpha-beta",
+      "lrp-z-plus", "lrp-w-square", "lrp-flat", "deep-taylor", "lrp-gamma,bias=zero",
+      "epsilon-plus-flat", "epsilon-gamma-box,low=-1,high=1", "lrp-composite,low=-1,high=1",
+      "excitation-backprop"};
+  net one = net_open(twins[_i].one, 1), other = net_open(twins[_i].other, 1);
+  xai_tensor *x = net_input(&one, 0, 3, 81);
+  for (size_t i = 0; i < sizeof methods / sizeof *methods; i++) {
+    if (!XAI_LRP && i > 1) break;
+    expect_same(twins[_i].one, &one, (ask){methods[i], .x = {x}}, &other,
+                (ask){methods[i], .x = {x}}, 1e-5);
+  }
+  xai_tensor_free(x);
+  net_close(&one);
+  net_close(&other);
+}
+END_TEST
+
+/* ---- the analytic oracle: f = max(x1, x2) ---- */
+
+#define MAXIMUM(end)                                                                              \
+  "opset 13; input x N,2; const a 2,3 = 1 -1 1 -1 1 1; const b 3,1 = 0.5 0.5 0.5; const c = 7;"   \
+  "output y; h = MatMul(x, a); r = Relu(h); " end
+enum { SIDE = 17, POINTS = SIDE * SIDE };
+
+static xai_tensor *grid(void) {
+  float x[POINTS][2];
+  for (int i = 0; i < POINTS; i++) {
+    x[i][0] = (float)(i / SIDE) / 8;
+    x[i][1] = (float)(i % SIDE) / 8;
+  }
+  return tensor_of(XAI_F32, 2, (const int64_t[]){POINTS, 2}, x);
+}
+
+static void oracle(const char *method, double x1, double x2, double *R) {
+  if (!strcmp(method, "sensitivity")) {
+    R[0] = x1 > x2;
+    R[1] = x2 > x1;
+  } else if (!strcmp(method, "gradient-x-input")) {
+    R[0] = x1 > x2 ? x1 : 0;
+    R[1] = x2 > x1 ? x2 : 0;
+  } else {
+    R[0] = ((x1 > x2 ? x1 - x2 : 0) + x1) / 2;
+    R[1] = ((x2 > x1 ? x2 - x1 : 0) + x2) / 2;
+  }
+}
+
+START_TEST(the_maximum_of_two_numbers) {
+  static const char *const methods[] = {"sensitivity", "gradient-x-input",
+                                        "lrp-z-plus,stabilizer=0"};
+  net n = net_open(MAXIMUM("y = MatMul(r, b)"), 1);
+  xai_tensor *x = grid();
+  const float *at = floats(x);
+  for (size_t i = 0; i < (XAI_LRP ? 3 : 2); i++) {
+    float *R = relevance(&n, (ask){methods[i], .x = {x}}, NULL);
+    double steepest = 0;
+    for (int p = 0; p < POINTS; p++) {
+      double want[2];
+      const float *v = at + 2 * p;
+      if (i < 2 && v[0] == v[1]) continue; /* on the kink: one half of each */
+      oracle(methods[i], (double)v[0], (double)v[1], want);
+      for (int k = 0; k < 2; k++)
+        ck_assert_msg(fabs((double)R[2 * p + k] - want[k]) < 1e-6, "%s at %g, %g: %g, not %g",
+                      methods[i], (double)v[0], (double)v[1], (double)R[2 * p + k], want[k]);
+      for (int q = 0; q < p; q++) {
+        const float *u = at + 2 * q;
+        if (i < 2 && u[0] == u[1]) continue;
+        double change = 0;
+        for (int k = 0; k < 2; k++) change += fabs((double)(R[2 * p + k] - R[2 * q + k]));
+        double away = hypot((double)(v[0] - u[0]), (double)(v[1] - u[1]));
+        steepest = fmax(steepest, change / away);
+      }
+    }
+    double off = i == 2 ? fabs(steepest - sqrt(2)) : 0;
+    ck_assert_msg(i == 2 ? off < 1e-5 : steepest > 4, "%s: %g", methods[i], steepest); /* jumps */
+    free(R);
+  }
+  xai_tensor_free(x);
+  net_close(&n);
+}
+END_TEST
+
+/* f + C: the gradient explains a variation. */
+START_TEST(a_constant_leaves_the_gradient) {
+  net n = net_open(MAXIMUM("y = MatMul(r, b)"), 1);
+  net m = net_open(MAXIMUM("s = MatMul(r, b); y = Add(s, c)"), 1);
+  xai_tensor *x = grid();
+  expect_same("f + C", &n, (ask){"gradient", .x = {x}}, &m, (ask){"gradient", .x = {x}}, 0);
+  expect_same("f + C", &n, (ask){"sensitivity", .x = {x}}, &m, (ask){"sensitivity", .x = {x}}, 0);
+  xai_tensor_free(x);
+  net_close(&n);
+  net_close(&m);
+}
+END_TEST
+
+/* The L-fold composition of t(x) = 2 relu(x) - 4 relu(x - 1/2): 2^L pieces of slope +-2^L. */
+START_TEST(gradients_shatter) {
+  enum { L = 5, PIECES = 1 << L, A_PIECE = 4, N = PIECES * A_PIECE };
+  char text[1024] = "opset 13; input x N,1; const a 1,2 = 1 1; const b 2 = 0 -0.5;"
+                    "const c 2,1 = 2 -4; output y; v0 = Add(x, z); const z = 0;";
+  for (int i = 0; i < L; i++) {
+    size_t end = strlen(text);
+    snprintf(text + end, sizeof text - end,
+             "h%d = Gemm(v%d, a, b); r%d = Relu(h%d); v%d = MatMul(r%d, c);", i, i, i, i, i + 1, i);
+  }
+  snprintf(text + strlen(text), sizeof text - strlen(text), "y = Add(v%d, z)", L);
+  net n = net_open(text, 1);
+  float at[N];
+  for (int i = 0; i < N; i++) at[i] = ((float)i + 0.5f) / N;
+  xai_tensor *x = tensor_of(XAI_F32, 2, (const int64_t[]){N, 1}, at);
+  float *g = relevance(&n, (ask){"gradient", .x = {x}}, NULL);
+  int changes = 0;
+  for (int i = 0; i < N; i++) {
+    ck_assert_float_eq(fabsf(g[i]), (float)PIECES);
+    changes += i > 0 && g[i] != g[i - 1];
+  }
+  ck_assert_int_eq(changes, PIECES - 1);
+  free(g);
+  xai_tensor_free(x);
+  net_close(&n);
+}
+END_TEST
+
+int main(void) {
+  Suite *suite = suite_create("identities");
+  TCase *tc = tcase_create("identities");
+  tcase_add_loop_test(tc, methods_agree, 0, IF_LRP(MODELS));
+  tcase_add_loop_test(tc, lrp_0_is_gradient_x_input, 0, IF_LRP(MODELS));
+  tcase_add_loop_test(tc, epsilon_tends_to_lrp_0, 0, IF_LRP(MODELS));
+  tcase_add_loop_test(tc, gamma_tends_to_z_plus, 0, IF_LRP(2));
+  tcase_add_loop_test(tc, z_box_of_0_is_lrp_0_without_bias, 0, IF_LRP(MODELS));
+  tcase_add_loop_test(tc, flat_and_w_square_do_not_see_x, 0, IF_LRP(2));
+  tcase_add_loop_test(tc, a_folded_network_is_explained_like_the_other, 0, TWINS);
+  tcase_add_test(tc, the_maximum_of_two_numbers);
+  tcase_add_test(tc, a_constant_leaves_the_gradient);
+  tcase_add_test(tc, gradients_shatter);
+  suite_add_tcase(suite, tc);
+  return run_suite(suite);
+}
