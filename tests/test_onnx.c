@@ -9,7 +9,10 @@
 
 static xai_error err;
 
-static xai__wire wire(const pb *b) { return (xai__wire){b->p, b->p, b->p + b->n, "Test"}; }
+static xai__wire wire(const pb *b) {
+  const unsigned char *p = b->n ? b->p : (const unsigned char *)"";
+  return (xai__wire){p, p, p + b->n, "Test"};
+}
 
 /* ---- wire ---- */
 
