@@ -3,7 +3,7 @@
  * A row of activation_list.h is an operator: its value and its slope as expressions in x, y (the
  * value, in slopes) and p (its parameters). Loops are generated per row, so that the compiler sees
  * them. f' at a kink is that of the side where f is flat: relu'(0) = abs'(0) = 0. */
-#include "op/op.h"
+#include "op/check.h"
 #include <float.h>
 #include <math.h>
 #include <string.h>
@@ -95,12 +95,63 @@ typedef struct pointwise {
 #include "op/activation_list.h"
 #undef ROW
 
+/* ---- integers: the few that shape arithmetic and masks use ---- */
+
+typedef struct integers {
+  const int64_t *x;
+  int64_t low, high, *y;
+} integers;
+
+static inline int64_t negated(int64_t x) { return (int64_t)(0 - (uint64_t)x); }
+
+#define INT_ROWS(ROW)                                              \
+  ROW(Neg, negated(x))                                             \
+  ROW(Abs, x < 0 ? negated(x) : x)                                 \
+  ROW(Sign, (x > 0) - (x < 0))                                     \
+  ROW(Relu, x > 0 ? x : 0)                                         \
+  ROW(Clip, (x = x < c->low ? c->low : x) > c->high ? c->high : x)
+
+#define INT_LOOP(name, value)                                           \
+  static void integer_##name(void *ctx, int64_t begin, int64_t end) {   \
+    const integers *c = ctx;                                            \
+    for (int64_t i = begin; i < end; i++) {                             \
+      int64_t x = c->x[i];                                              \
+      c->y[i] = value;                                                  \
+    }                                                                   \
+  }
+INT_ROWS(INT_LOOP)
+
+static xai__range_fn integer_loop(const xai__op *op) {
+  static const struct {
+    const char *type;
+    xai__range_fn f;
+  } loops[] = {
+#define INT_ENTRY(name, value) {#name, integer_##name},
+      INT_ROWS(INT_ENTRY)};
+  for (size_t i = 0; i < sizeof loops / sizeof *loops; i++)
+    if (!strcmp(loops[i].type, op->type)) return loops[i].f;
+  return NULL;
+}
+
+static int run_integers(xai__call *c) {
+  integers ctx = {xai__i(&c->in[0]), INT64_MIN, INT64_MAX, xai__i(&c->out[0])};
+  if (xai__has(c, 1)) ctx.low = *xai__i(&c->in[1]);
+  if (xai__has(c, 2)) ctx.high = *xai__i(&c->in[2]);
+  int64_t n = xai__count(&c->in[0].shape);
+  xai__parallel(c->engine, n, XAI__GRAIN, integer_loop(c->node->op), &ctx);
+  return XAI_OK;
+}
+
 /* ---- operators ---- */
 
 static int infer(xai__call *c) {
   XAI__TRY(xai__need_rank(c, 0, 0, XAI__MAX_RANK));
-  for (int i = 0; i < c->n_in; i++) XAI__TRY(xai__need_float(c, i));
-  c->out[0].dtype = XAI_F32;
+  int dtype = c->in[0].dtype;
+  if (dtype != XAI_I64 || !integer_loop(c->node->op)) XAI__TRY(xai__need_float(c, 0));
+  for (int i = 1; i < c->n_in; i++)
+    if (xai__has(c, i) && c->in[i].dtype != dtype)
+      return XAI__MALFORMED(c, "%s: operands 0 and %d have different types", c->node->op->type, i);
+  c->out[0].dtype = dtype;
   c->out[0].shape = c->in[0].shape;
   return XAI_OK;
 }
@@ -129,7 +180,9 @@ static params params_of(const xai__call *c) {
   return p;
 }
 
-static bool clip_is_relu(const xai__call *c) { return params_of(c).alpha == 0; }
+static bool clip_is_relu(const xai__call *c) {
+  return c->in[0].dtype == XAI_F32 && params_of(c).alpha == 0;
+}
 
 static int run(xai__call *c, xai__range_fn f, const float *g, float *out) {
   pointwise ctx = {params_of(c), xai__f(&c->in[0]), xai__f(&c->out[0]), g, out};
@@ -137,8 +190,12 @@ static int run(xai__call *c, xai__range_fn f, const float *g, float *out) {
   return XAI_OK;
 }
 
+static int run_forward(xai__call *c, xai__range_fn f) {
+  return c->in[0].dtype == XAI_F32 ? run(c, f, NULL, xai__f(&c->out[0])) : run_integers(c);
+}
+
 static int run_vjp(xai__call *c, xai__range_fn f, const xai__view *gout, const xai__view *gin) {
-  if (!gout[0].data) return XAI_OK;
+  if (!gout[0].data || c->in[0].dtype != XAI_F32) return XAI_OK;
   XAI__TRY(xai__vjp_only(c, gin, 1));
   return gin[0].data ? run(c, f, xai__f(&gout[0]), xai__f(&gin[0])) : XAI_OK;
 }
@@ -157,9 +214,7 @@ LIST(APPROXIMATE, {"approximate", XAI__TEXT, offsetof(params, approximate), 0, f
 #define PLAIN .gate = XAI__NO_GATE
 
 #define ROW(name, operands, attributes, shapes, value, slope, ...)                       \
-  static int forward_##name(xai__call *c) {                                              \
-    return run(c, value_##name, NULL, xai__f(&c->out[0]));                               \
-  }                                                                                      \
+  static int forward_##name(xai__call *c) { return run_forward(c, value_##name); }       \
   static int vjp_##name(xai__call *c, const xai__view *gout, const xai__view *gin) {     \
     return run_vjp(c, slope_##name, gout, gin);                                          \
   }                                                                                      \

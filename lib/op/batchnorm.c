@@ -1,4 +1,4 @@
-/* BatchNormalization (ONNX 7, 9, 14, 15), inference.
+/* BatchNormalization (ONNX 6, 7, 9, 14, 15), inference.
  *
  *   y = scale (x - mean) / sqrt(var + epsilon) + b, all per channel
  *
@@ -9,19 +9,20 @@
 
 typedef struct batchnorm_attr {
   float epsilon, momentum;
-  int64_t training_mode, spatial;
+  int64_t training_mode, spatial, is_test;
 } batchnorm_attr;
 
 static const xai__field fields[] = {
     {"epsilon", XAI__FLOAT, offsetof(batchnorm_attr, epsilon), 1e-5, false},
     {"momentum", XAI__FLOAT, offsetof(batchnorm_attr, momentum), 0.9, false},
     {"training_mode", XAI__INT, offsetof(batchnorm_attr, training_mode), 0, false},
+    {"is_test", XAI__INT, offsetof(batchnorm_attr, is_test), 0, false},
     {"spatial", XAI__INT, offsetof(batchnorm_attr, spatial), 1, false},
     {0}};
 
 static int check(const xai__node *node, void *attr, xai_error *err) {
   const batchnorm_attr *a = attr;
-  if (a->training_mode || node->n_out > 1)
+  if (a->training_mode || node->n_out > 1 || (node->opset < 7 && !a->is_test))
     return xai__fail(err, XAI_E_UNSUPPORTED, node->name,
                      "BatchNormalization in training mode: export the model for inference");
   if (!a->spatial)
@@ -115,7 +116,7 @@ const xai__op xai__op_BatchNormalization = {
     .max_in = 5,
     .min_out = 1,
     .max_out = 5,
-    .since = 7,
+    .since = 6,
     .fields = fields,
     .attr_size = sizeof(batchnorm_attr),
     .check = check,

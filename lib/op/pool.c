@@ -1,18 +1,21 @@
-/* MaxPool (ONNX 1, 8, 10, 12), AveragePool (1, 7, 10, 11, 19), GlobalMaxPool, GlobalAveragePool.
+/* MaxPool (ONNX 1, 8, 10, 12), AveragePool (1, 7, 10, 11, 19), LpPool (2, 11, 18) and their Global
+ * forms.
  *
- *   y[n,c,o] = max or mean over the window's taps t of x[n,c,t]
+ *   y[n,c,o] = max, mean or p-norm over the window's taps t of x[n,c,t]
  *
  * x (N,C,in...), y (N,C,out...), one to three spatial axes (global: any number). Taps outside the
  * image do not exist, but count_include_pad counts those in the padding. The maximum's gradient and
- * relevance go to the winner, the first tap on ties. */
+ * relevance go to the winner, the first tap on ties. The p-norm is homogeneous like a linear map:
+ * x J' (R / y) sums to R, and relevance crosses it as it crosses a mean. */
 #include "op/own.h"
 #include "op/spatial.h"
 #include <float.h>
+#include <math.h>
 #include <string.h>
 
 typedef struct pool_attr {
   xai__spatial_attr window;
-  int64_t ceil_mode, storage_order, count_include_pad;
+  int64_t ceil_mode, storage_order, count_include_pad, p;
 } pool_attr;
 
 static const xai__field max_fields[] = {
@@ -25,24 +28,35 @@ static const xai__field average_fields[] = {
     {"ceil_mode", XAI__INT, offsetof(pool_attr, ceil_mode), 0, false},
     {"count_include_pad", XAI__INT, offsetof(pool_attr, count_include_pad), 0, false},
     {0}};
+static const xai__field lp_fields[] = {
+    XAI__SPATIAL_FIELDS(true),
+    {"ceil_mode", XAI__INT, offsetof(pool_attr, ceil_mode), 0, false},
+    {"p", XAI__INT, offsetof(pool_attr, p), 2, false},
+    {0}};
+static const xai__field global_lp_fields[] = {{"p", XAI__INT, offsetof(pool_attr, p), 2, false},
+                                              {0}};
 
 /* ---- geometry ---- */
 
-static const pool_attr *attr_of(const xai__call *c) {
-  static const pool_attr none;
-  return c->node->op->fields ? c->node->attr : &none;
-}
+/* Global pooling: one window over all positions. */
+static bool is_global(const xai__call *c) { return !strncmp(c->node->op->type, "Global", 6); }
 
-/* Global pooling has no attributes: one window over all positions. */
 static int resolve(const xai__call *c, xai__spatial *w) {
-  const pool_attr *a = attr_of(c);
+  const pool_attr *a = c->node->attr;
   const xai__shape *x = &c->in[0].shape;
-  if (c->node->op->fields) return xai__spatial_resolve(c, &a->window, NULL, a->ceil_mode != 0, w);
+  if (!is_global(c)) return xai__spatial_resolve(c, &a->window, NULL, a->ceil_mode != 0, w);
   *w = (xai__spatial){.axes = x->rank - 2};
   for (int i = 0; i < 3; i++)
     w->in[i] = w->out[i] = w->kernel[i] = w->stride[i] = w->dilation[i] = 1;
   w->in[2] = w->kernel[2] = xai__span(x, 2, x->rank);
   return XAI_OK;
+}
+
+static int check_lp(const xai__node *node, void *attr, xai_error *err) {
+  int64_t p = ((const pool_attr *)attr)->p;
+  if (p >= 1 && p <= 64) return XAI_OK;
+  return xai__fail(err, XAI_E_MODEL, node->name, "p is %lld, must be between 1 and 64",
+                   (long long)p);
 }
 
 static int infer_windows(xai__call *c) {
@@ -101,6 +115,8 @@ static taps taps_at(const xai__spatial *w, int i, int64_t o) {
                 taps_before(start, d, w->kernel[i], w->in[i] + w->pad_end[i])};
 }
 
+static const pool_attr *attr_of(const xai__call *c) { return c->node->attr; }
+
 /* ---- a visit to every window, planes in parallel ---- */
 
 typedef struct visit visit;
@@ -113,6 +129,8 @@ struct visit {
   float *y;       /* written: of the shape that `window` says */
   int64_t *index;
   bool average, include_pad, column_major;
+  const float *norm; /* of the output's shape */
+  int p;
 };
 
 #define EACH_TAP(v, t, i, ...)                                                                    \
@@ -187,7 +205,7 @@ static int forward_max(xai__call *c) {
                               .x = xai__f(&c->in[0]),
                               .y = xai__f(&c->out[0]),
                               .index = c->n_out > 1 ? xai__i(&c->out[1]) : NULL,
-                              .column_major = attr_of(c)->storage_order != 0});
+                              .column_major = attr_of(c)->storage_order});
 }
 
 /* y (input) += s (output) at the winner */
@@ -233,7 +251,7 @@ static int forward_average(xai__call *c) {
                               .x = xai__f(&c->in[0]),
                               .y = xai__f(&c->out[0]),
                               .average = true,
-                              .include_pad = attr_of(c)->count_include_pad != 0});
+                              .include_pad = attr_of(c)->count_include_pad});
 }
 
 static int vjp_average(xai__call *c, const xai__view *gout, const xai__view *gin) {
@@ -242,7 +260,7 @@ static int vjp_average(xai__call *c, const xai__view *gout, const xai__view *gin
                               .s = xai__f(&gout[0]),
                               .y = xai__f(&gin[0]),
                               .average = true,
-                              .include_pad = attr_of(c)->count_include_pad != 0});
+                              .include_pad = attr_of(c)->count_include_pad});
 }
 
 /* maxpool=proportional: R_x = x R / stab(sum x); average: R / taps. */
@@ -264,20 +282,59 @@ static int relevance_max(xai__call *c, const xai__own_options *o, const xai__vie
   return status;
 }
 
+/* ---- p-norm ---- */
+
+static void window_norm(const visit *v, int64_t plane, int64_t o, const taps *t) {
+  const float *x = v->x + plane * v->in_plane;
+  double sum = 0;
+  EACH_TAP(v, t, i, { sum += pow(fabs((double)x[i]), v->p); })
+  v->y[plane * v->out_plane + o] = (float)pow(sum, 1.0 / v->p);
+}
+
+/* y (input) += s (output) d norm / dx, sgn x (|x| / norm)^(p - 1) */
+static void window_norm_back(const visit *v, int64_t plane, int64_t o, const taps *t) {
+  const float *x = v->x + plane * v->in_plane;
+  float *y = v->y + plane * v->in_plane, s = v->s[plane * v->out_plane + o];
+  double norm = (double)v->norm[plane * v->out_plane + o];
+  if (norm == 0) return;
+  EACH_TAP(v, t, i, {
+    if (x[i] != 0)
+      y[i] += s * (float)copysign(pow(fabs((double)x[i]) / norm, v->p - 1), (double)x[i]);
+  })
+}
+
+static int forward_lp(xai__call *c) {
+  return visit_all(c, (visit){.window = window_norm,
+                              .x = xai__f(&c->in[0]),
+                              .y = xai__f(&c->out[0]),
+                              .p = (int)attr_of(c)->p});
+}
+
+static int vjp_lp(xai__call *c, const xai__view *gout, const xai__view *gin) {
+  if (!gout[0].data || !gin[0].data) return XAI_OK;
+  return visit_all(c, (visit){.window = window_norm_back,
+                              .x = xai__f(&c->in[0]),
+                              .s = xai__f(&gout[0]),
+                              .y = xai__f(&gin[0]),
+                              .norm = xai__f(&c->out[0]),
+                              .p = (int)attr_of(c)->p});
+}
+
 /* ---- rows ---- */
 
-#define COMMON(name, outs) \
-  .type = name, .min_in = 1, .max_in = 1, .min_out = 1, .max_out = outs, .since = 1
+#define ROW(name, outs, attributes, shapes)                                                    \
+  .type = name, .min_in = 1, .max_in = 1, .min_out = 1, .max_out = outs, .since = 1,           \
+  .fields = attributes, .attr_size = sizeof(pool_attr), .infer = shapes
 #define MAXIMUM \
   .forward = forward_max, .vjp = vjp_max, .cross = XAI__CROSS_ROUTE, .relevance = relevance_max
 #define AVERAGE .forward = forward_average, .vjp = vjp_average, .cross = XAI__CROSS_NORM
+#define NORM .check = check_lp, .forward = forward_lp, .vjp = vjp_lp, .cross = XAI__CROSS_NORM
 
-const xai__op xai__op_MaxPool = {COMMON("MaxPool", 2), .fields = max_fields,
-                                 .attr_size = sizeof(pool_attr), .infer = infer_windows,
-                                 .dtype = index_dtype, MAXIMUM};
-const xai__op xai__op_AveragePool = {COMMON("AveragePool", 1), .fields = average_fields,
-                                     .attr_size = sizeof(pool_attr), .infer = infer_windows,
-                                     AVERAGE};
-const xai__op xai__op_GlobalMaxPool = {COMMON("GlobalMaxPool", 1), .infer = infer_global, MAXIMUM};
-const xai__op xai__op_GlobalAveragePool = {COMMON("GlobalAveragePool", 1), .infer = infer_global,
+const xai__op xai__op_MaxPool = {
+    ROW("MaxPool", 2, max_fields, infer_windows), .dtype = index_dtype, MAXIMUM};
+const xai__op xai__op_AveragePool = {ROW("AveragePool", 1, average_fields, infer_windows), AVERAGE};
+const xai__op xai__op_LpPool = {ROW("LpPool", 1, lp_fields, infer_windows), NORM};
+const xai__op xai__op_GlobalMaxPool = {ROW("GlobalMaxPool", 1, NULL, infer_global), MAXIMUM};
+const xai__op xai__op_GlobalAveragePool = {ROW("GlobalAveragePool", 1, NULL, infer_global),
                                            AVERAGE};
+const xai__op xai__op_GlobalLpPool = {ROW("GlobalLpPool", 1, global_lp_fields, infer_global), NORM};

@@ -1,11 +1,12 @@
-/* Softmax and LogSoftmax (ONNX 1, 11, 13).
+/* Softmax, LogSoftmax and Hardmax (ONNX 1, 11, 13).
  *
  *   p = exp(x - max x) / sum exp(x - max x),   l = x - log sum exp x
  *
  * along `axis`; before opset 13 along all axes from `axis` on (default 1, later the last one).
  * x (outer, len, inner). Relevance through p [Achtibat et al. 2024, eq. 13]: R_x = x (R - p sum R),
  * 0 where x is -inf (masked). Through l, the difference of x and a logsumexp, gradient times input:
- * with s = R / stab(l), R_x = x (s - p sum s). softmax=detach hands nothing on through either. */
+ * with s = R / stab(l), R_x = x (s - p sum s). softmax=detach hands nothing on through either. Hardmax, 1 at
+ * the first maximum and 0 elsewhere, is a decision and carries none. */
 #include "op/own.h"
 #include <math.h>
 #include <string.h>
@@ -102,6 +103,15 @@ static void row_forward(const row_ctx *c, int64_t at) {
   EACH(c, at, i) c->out[i] = c->log ? c->out[i] - shift : c->out[i] * scale;
 }
 
+static void row_hardmax(const row_ctx *c, int64_t at) {
+  int64_t best = at;
+  EACH(c, at, i) {
+    c->out[i] = 0;
+    if (c->x[i] > c->x[best]) best = i;
+  }
+  if (c->r.len > 0) c->out[best] = 1;
+}
+
 /* out += J' g: p (g - sum p g), or with the logarithm g - p sum g */
 static void row_vjp(const row_ctx *c, int64_t at) {
   double sum = 0;
@@ -131,6 +141,10 @@ static int forward(xai__call *c) {
                                .log = is_log(c),
                                .x = xai__f(&c->in[0]),
                                .out = xai__f(&c->out[0])});
+}
+
+static int forward_hardmax(xai__call *c) {
+  return run_rows(c, (row_ctx){.row = row_hardmax, .x = xai__f(&c->in[0]), .out = xai__f(&c->out[0])});
 }
 
 static int vjp(xai__call *c, const xai__view *gout, const xai__view *gin) {
@@ -172,10 +186,13 @@ static int relevance(xai__call *c, const xai__own_options *o, const xai__view *g
   return status;
 }
 
-#define ROW(name)                                                                          \
-  .type = name, .min_in = 1, .max_in = 1, .min_out = 1, .max_out = 1, .since = 1,          \
-  .fields = fields, .attr_size = sizeof(softmax_attr), .infer = infer, .forward = forward, \
-  .vjp = vjp, .cross = XAI__CROSS_OWN, .relevance = relevance, .axis = axis_at
+#define ROW(name)                                                                 \
+  .type = name, .min_in = 1, .max_in = 1, .min_out = 1, .max_out = 1, .since = 1, \
+  .fields = fields, .attr_size = sizeof(softmax_attr), .infer = infer
+#define SMOOTH \
+  .forward = forward, .vjp = vjp, .cross = XAI__CROSS_OWN, .relevance = relevance, .axis = axis_at
 
-const xai__op xai__op_Softmax = {ROW("Softmax"), .gate = XAI__GATE_SOFTMAX};
-const xai__op xai__op_LogSoftmax = {ROW("LogSoftmax")};
+const xai__op xai__op_Softmax = {ROW("Softmax"), SMOOTH, .gate = XAI__GATE_SOFTMAX};
+const xai__op xai__op_LogSoftmax = {ROW("LogSoftmax"), SMOOTH};
+const xai__op xai__op_Hardmax = {ROW("Hardmax"), .forward = forward_hardmax,
+                                 .cross = XAI__CROSS_NONE};
