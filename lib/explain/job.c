@@ -8,11 +8,14 @@
 int xai__job_plan(xai__job *j, int64_t times, xai__plan **out) {
   size_t n = (size_t)j->s->graph->n_inputs;
   xai__shape *shape = xai__arena_new(&j->in.arena, n + 1, sizeof *shape, j->err);
-  if (!shape) return j->err->status;
+  int *want = xai__arena_new(&j->in.arena, (size_t)j->n_at + 1, sizeof *want, j->err);
+  if (!shape || !want) return j->err->status;
   memcpy(shape, j->in.shape, n * sizeof *shape);
+  memcpy(want, j->at, (size_t)j->n_at * sizeof *want); /* also where they do not lead to the source */
+  want[j->n_at] = j->source;
   for (size_t i = 0; i < n; i++)
     if (shape[i].rank > 0) shape[i].d[0] *= times;
-  xai__plan_request q = {.input = shape, .want = &j->source, .n_want = 1, .reverse = true,
+  xai__plan_request q = {.input = shape, .want = want, .n_want = j->n_at + 1, .reverse = true,
                          .fold = xai__method_fold(j->method, &j->params),
                          .everything = j->r->ledger != 0, .source = j->source, .n_at = j->n_at,
                          .at = j->at};
