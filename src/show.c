@@ -63,7 +63,7 @@ int table_end(struct table *t) {
 
 void show_index(const struct summary *s, int64_t flat, char out[64]) {
   int64_t at[NPY_MAX_RANK];
-  int first = s->rank > 1 ? 1 : 0; /* without the item's own axis */
+  int first = s->rank > 1 && s->shape[0] == 1; /* without the item's own axis */
   size_t n = 0;
   for (int d = s->rank - 1; d >= 0; d--) {
     at[d] = s->shape[d] ? flat % s->shape[d] : 0;

@@ -30,15 +30,15 @@ static int64_t digits(const char **text, const char *ends) {
   return n;
 }
 
-/* The shape of one item of the tensor to explain, "N,64,7,7" without its first; -1 unknown. */
-static int item_shape(const struct model *m, const struct target *t, int64_t shape[16]) {
+/* The shape of the tensor to explain, -1 for an unknown size; returns its rank, -1 if unknown. */
+static int whole_shape(const struct model *m, const struct target *t, int64_t shape[16]) {
   size_t n;
   int rank = -1;
-  const char *name = t->from ? t->from : t->output && t->output->logit ? t->output->logit : "";
-  if (t->output && !strcmp(t->output->name, name)) {
-    for (int i = 1; i < t->output->rank; i++)
-      shape[i - 1] = t->output->shape[i];
-    return t->output->rank - 1;
+  const struct port *p = t->output;
+  const char *name = t->from ? t->from : p && p->logit ? p->logit : "";
+  if (p && !strcmp(p->name, name)) {
+    memcpy(shape, p->shape, (size_t)p->rank * sizeof *shape);
+    return p->rank;
   }
   struct node *nodes = model_nodes(m, &n);
   for (size_t i = 0; nodes && i < n; i++) {
@@ -47,23 +47,27 @@ static int item_shape(const struct model *m, const struct target *t, int64_t sha
       continue;
     if (nodes[i].outputs[length] && nodes[i].outputs[length] != ',')
       continue;
-    rank = -1;
-    for (const char *p = nodes[i].shape; *p && rank < 15; p++) {
-      int64_t size = digits(&p, ",");
-      if (size < 0)
-        p += strcspn(p, ",");
-      if (rank >= 0)
-        shape[rank] = size;
-      rank++;
-      if (!*p)
-        break;
-    }
     if (!strcmp(nodes[i].shape, "?"))
-      rank = -1;
+      break;
+    rank = 0;
+    for (const char *s = nodes[i].shape; *s && rank < 16; s += *s == ',') {
+      shape[rank] = digits(&s, ",");
+      if (shape[rank++] < 0)
+        s += strcspn(s, ",");
+    }
   }
   if (nodes)
     model_nodes_free(nodes, n);
   return rank;
+}
+
+/* The same of one item: without axis 0 where that is symbolic or 1. */
+static int item_shape(const struct model *m, const struct target *t, int64_t shape[16]) {
+  int rank = whole_shape(m, t, shape);
+  if (rank < 1 || shape[0] > 1)
+    return rank;
+  memmove(shape, shape + 1, (size_t)(rank - 1) * sizeof *shape);
+  return rank - 1;
 }
 
 static int unknown_shape(const char *text) {

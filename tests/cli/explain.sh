@@ -33,6 +33,7 @@ for m in $methods; do
       holds out '"relevance": ['
       ;;
     2) grep -q '^xai: ' err || fail "--method $m: $(cat err)" ;; # asks for a parameter
+    1) grep -q 'no root' err || fail "--method $m: $(cat err)" ;; # taylor may find none
     *) fail "--method $m: $(cat err)" ;;
     esac
   done
