@@ -252,8 +252,8 @@ START_TEST(files) {
   static const char html[] = "<!DOCTYPE html><html><head>";
   pb import = {0}, f = {0}, graph = {0}, sequence = {0}, value = {0}, sparse = {0};
   expect("empty", run_bytes("", 0), MODEL, "empty");
-  expect("PNG", run_bytes(png, sizeof png), MODEL, "ModelProto");
-  expect("HTML", run_bytes(html, sizeof html), MODEL, "ModelProto");
+  expect("PNG", run_bytes(png, sizeof png), MODEL, "not an ONNX model");
+  expect("HTML", run_bytes(html, sizeof html), MODEL, "not an ONNX model");
   expect("no graph", run_bytes("\x08\x08", 2), MODEL, "no graph");
   pb_text(&import, 1, "bad\xFF");
   expect_more("opset 13", 8, &import, MODEL, "not UTF-8");

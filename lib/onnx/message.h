@@ -31,7 +31,7 @@ typedef struct xai__onnx_opset {
 /* What a node needs to know of its model. */
 typedef struct xai__onnx_model {
   xai_graph *graph;
-  bool copy, has_graph;
+  bool copy;
   xai__wire message;
   xai__onnx_opset opsets[XAI__ONNX_OPSETS];
   int n_opsets;

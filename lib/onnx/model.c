@@ -125,7 +125,6 @@ static int read_output(xai__onnx_model *m, xai__wire info, xai__arena *a, xai_er
 
 static int read_graph(xai__onnx_model *m, xai__wire graph, xai__arena *a, xai_error *err) {
   (void)a;
-  m->has_graph = true;
   XAI__TRY(each(m, graph, SPARSE_INITIALIZER, "SparseTensorProto", refuse_sparse, err));
   XAI__TRY(each(m, graph, INPUT, "ValueInfoProto", read_input, err));
   XAI__TRY(each(m, graph, INITIALIZER, "TensorProto", read_initializer, err));
@@ -230,14 +229,24 @@ static int read_producer(xai__onnx_model *m, xai_error *err) {
   return xai__wire_read(m->message, rules, &m->graph->arena, &m->graph->producer, err);
 }
 
+/* Other files than models fail here, as a rule. */
+static int check_has_graph(const xai__onnx_model *m, xai_error *err) {
+  xai_error why = {.text = "it has no graph"};
+  xai__wire w = m->message, graph;
+  int found = xai__wire_find(&w, GRAPH, "GraphProto", &graph, err);
+  if (found > 0) return XAI_OK;
+  if (found < 0) why = *err;
+  return xai__fail(err, XAI_E_MODEL, NULL, "not an ONNX model, or a damaged one: %s", why.text);
+}
+
 int xai__onnx_read(xai_graph *g, const unsigned char *data, size_t n, bool copy, xai_error *err) {
   xai__onnx_model m = {.graph = g, .copy = copy, .message = {data, data, data + n, "ModelProto"}};
   if (!n) return xai__fail(err, XAI_E_MODEL, NULL, "not an ONNX model: it is empty");
+  XAI__TRY(check_has_graph(&m, err));
   XAI__TRY(read_producer(&m, err));
   XAI__TRY(each(&m, m.message, OPSET_IMPORT, "OperatorSetIdProto", read_opset, err));
   XAI__TRY(each(&m, m.message, METADATA, "StringStringEntryProto", read_metadata, err));
   XAI__TRY(each(&m, m.message, FUNCTION, "FunctionProto", check_function, err));
   XAI__TRY(each(&m, m.message, GRAPH, "GraphProto", read_graph, err));
-  if (!m.has_graph) return xai__fail(err, XAI_E_MODEL, NULL, "not an ONNX model: it has no graph");
   return xai__graph_finish(g, err);
 }
