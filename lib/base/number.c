@@ -80,6 +80,26 @@ float xai__bf16_to_f32(uint16_t h) {
   return v;
 }
 
+void xai__gauss_legendre(int64_t n, double *at, double *weight) {
+  for (int64_t i = 0; i < n; i++) { /* Newton's iteration on the Legendre polynomial */
+    double x = cos(3.141592653589793 * ((double)i + 0.75) / ((double)n + 0.5)), slope = 1;
+    for (int k = 0; k < 100; k++) {
+      double p0 = 1, p1 = x;
+      for (int64_t m = 2; m <= n; m++) {
+        double p2 = ((2 * (double)m - 1) * x * p1 - ((double)m - 1) * p0) / (double)m;
+        p0 = p1;
+        p1 = p2;
+      }
+      slope = (double)n * (x * p1 - p0) / (x * x - 1);
+      double step = p1 / slope;
+      x -= step;
+      if (fabs(step) < 1e-15) break;
+    }
+    at[i] = 0.5 - 0.5 * x;
+    weight[i] = 1 / ((1 - x * x) * slope * slope);
+  }
+}
+
 bool xai__glob(const char *pattern, const char *text) {
   const char *star = NULL, *resume = NULL;
   while (*text) {

@@ -1,4 +1,4 @@
-/* Numbers and text without the locale; half-precision floats. */
+/* Numbers and text without the locale; half-precision floats; quadrature. */
 #ifndef XAI_BASE_NUMBER_H
 #define XAI_BASE_NUMBER_H
 #include <stdbool.h>
@@ -14,6 +14,9 @@ bool xai__number_parse(const char *s, double *out);
 float xai__f16_to_f32(uint16_t h);
 float xai__bf16_to_f32(uint16_t h);
 float xai__round_to_f16(float v); /* the nearest half float, ties to even */
+
+/* The Gauss-Legendre rule of n points on [0, 1]. */
+void xai__gauss_legendre(int64_t n, double *at, double *weight);
 
 /* '*' and '?' wildcards; '*' also matches '/'. */
 bool xai__glob(const char *pattern, const char *text);

@@ -47,6 +47,16 @@ int xai__job_sweep(xai__job *j, xai__plan *p, int64_t k, xai__backward how);
 int xai__job_inputs_only(xai__job *j);
 int xai__job_scores(xai__job *j, const char *name, const double *v); /* "name": [targets][items] */
 
+/* ---- what starts from a baseline ---- */
+
+/* The parameter `name`: a number, or a tensor that repeats over the input's items. base[i] of graph
+ * input i: [sets][input], NULL for integers. sets is 1, but for "background" one an item of it. */
+int xai__job_baseline(xai__job *j, const char *name, float ***base, int64_t *sets);
+/* Runs the job's plan on one set of them, integers as they are; f0 [targets][items] += weight * f. */
+int xai__job_forward_baseline(xai__job *j, float *const *base, int64_t set, double weight, double *f0);
+/* Completeness: "gap" = f(x) - f0 - sum R, per target and item. */
+int xai__job_gap(xai__job *j, const double *f0);
+
 /* ---- the methods' runs ---- */
 int xai__run_single(xai__job *j);
 int xai__run_integrated(xai__job *j);

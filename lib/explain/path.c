@@ -9,6 +9,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/number.h"
 #include "base/random.h"
 #include "explain/job.h"
 
@@ -27,33 +28,7 @@ typedef struct path {
   float *z;     /* one input */
 } path;
 
-static bool is_float(const path *p, int input) {
-  const xai_graph *g = p->j->s->graph;
-  return p->j->plan->value[g->inputs[input]].dtype == XAI_F32;
-}
-
 /* ---- points ---- */
-
-/* Nodes and weights on [0, 1]: Newton's iteration on the Legendre polynomial. */
-static void gauss_legendre(int64_t n, double *alpha, double *weight) {
-  for (int64_t i = 0; i < n; i++) {
-    double x = cos(3.141592653589793 * ((double)i + 0.75) / ((double)n + 0.5)), slope = 1;
-    for (int k = 0; k < 100; k++) {
-      double p0 = 1, p1 = x;
-      for (int64_t m = 2; m <= n; m++) {
-        double p2 = ((2 * (double)m - 1) * x * p1 - ((double)m - 1) * p0) / (double)m;
-        p0 = p1;
-        p1 = p2;
-      }
-      slope = (double)n * (x * p1 - p0) / (x * x - 1);
-      double step = p1 / slope;
-      x -= step;
-      if (fabs(step) < 1e-15) break;
-    }
-    alpha[i] = 0.5 - 0.5 * x;
-    weight[i] = 1 / ((1 - x * x) * slope * slope);
-  }
-}
 
 static int make_steps(path *p) {
   const xai__params *params = &p->j->params;
@@ -61,49 +36,10 @@ static int make_steps(path *p) {
   p->alpha = xai__arena_new(&p->j->in.arena, (size_t)p->steps, sizeof *p->alpha, p->j->err);
   p->weight = xai__arena_new(&p->j->in.arena, (size_t)p->steps, sizeof *p->weight, p->j->err);
   if (!p->alpha || !p->weight) return p->j->err->status;
-  if (xai__params_is(params, "quadrature", "gauss-legendre")) gauss_legendre(p->steps, p->alpha, p->weight);
+  if (xai__params_is(params, "quadrature", "gauss-legendre")) xai__gauss_legendre(p->steps, p->alpha, p->weight);
   for (int64_t i = 0; i < p->steps && !xai__params_is(params, "quadrature", "gauss-legendre"); i++) {
     p->alpha[i] = (double)(i + 1) / (double)p->steps;
     p->weight[i] = 1.0 / (double)p->steps;
-  }
-  return XAI_OK;
-}
-
-/* A baseline: a number, or `sets` tensors that repeat over the input's items. */
-static int make_base(path *p, const char *name) {
-  xai__job *j = p->j;
-  const xai_graph *g = j->s->graph;
-  const xai__value *v = xai__params_find(&j->params, name);
-  p->base = xai__arena_new(&j->in.arena, (size_t)g->n_inputs, sizeof *p->base, j->err);
-  if (!p->base) return j->err->status;
-  p->sets = 1;
-  for (int i = 0; i < g->n_inputs; i++) {
-    if (!is_float(p, i)) continue;
-    int64_t n = xai__count(&j->in.shape[i]), item = n / (j->in.batch ? j->in.batch : 1), rows = 1;
-    const float *from = NULL;
-    float number = v && !v->tensor ? (float)v->number : 0;
-    if (v && v->tensor) {
-      int64_t given = xai__count(&v->tensor->shape);
-      from = v->tensor->data;
-      rows = item ? given / item : 0;
-      if (v->tensor->dtype != XAI_F32 || !rows || given % item)
-        return xai__fail(j->err, XAI_E_ARGUMENT, name, "%s of shape %s does not fit input '%s' of shape %s",
-                         name, xai__shape_text(&v->tensor->shape).text, g->values[g->inputs[i]].name,
-                         xai__shape_text(&j->in.shape[i]).text);
-    }
-    bool is_set = !strcmp(name, "background");
-    if (!is_set && rows != 1 && rows != j->in.batch)
-      return xai__fail(j->err, XAI_E_ARGUMENT, name, "%s has %lld items for the %lld of the batch", name,
-                       (long long)rows, (long long)j->in.batch);
-    if (is_set) p->sets = rows;
-    float *b = xai__arena_new(&j->in.arena, (size_t)(p->sets * n) + 1, sizeof *b, j->err);
-    if (!b) return j->err->status;
-    for (int64_t set = 0; set < p->sets; set++)
-      for (int64_t k = 0; k < n; k++) {
-        int64_t row = is_set ? set : rows == 1 ? 0 : k / item;
-        b[set * n + k] = from ? from[row * item + k % item] : number;
-      }
-    p->base[i] = b;
   }
   return XAI_OK;
 }
@@ -143,7 +79,7 @@ static void fill_inputs(path *p, int64_t first) {
     size_t bytes = (size_t)n * xai__dtype_size(p->plan->value[g->inputs[i]].dtype);
     for (int64_t t = 0; t < p->times; t++) {
       char *to = (char *)p->data[i] + (size_t)t * bytes;
-      if (!is_float(p, i)) {
+      if (!p->base[i]) {
         memcpy(to, j->in.data[i], bytes);
         continue;
       }
@@ -249,38 +185,19 @@ static int run_path(path *p) {
   return xai__job_end(j);
 }
 
-/* Completeness: "gap" = f(x) - mean f(baseline) - sum R, per target and item. */
 static int report_gap(path *p) {
   xai__job *j = p->j;
-  const xai_graph *g = j->s->graph;
-  const xai__targets *t = &j->targets;
-  size_t n = (size_t)(t->n * t->items);
-  double *gap = xai__arena_new(&j->in.arena, n + 1, sizeof *gap, j->err);
-  void **data = xai__arena_new(&j->in.arena, (size_t)g->n_inputs + 1, sizeof *data, j->err);
-  if (!gap || !data) return j->err->status;
-  for (size_t i = 0; i < n; i++) gap[i] = t->f[i];
-  for (int64_t set = 0; set < p->sets; set++) {
-    for (int i = 0; i < g->n_inputs; i++)
-      data[i] = is_float(p, i) ? (void *)(p->base[i] + set * xai__count(&j->in.shape[i])) : j->in.data[i];
-    XAI__TRY(xai__forward(j->plan, data, &j->watch, j->err));
-    const float *y = xai__f(&j->plan->value[j->source]);
-    for (int64_t k = 0; k < t->n; k++)
-      for (int64_t item = 0; item < t->items; item++)
-        gap[k * t->items + item] -= xai__targets_value(t, k, item, y + item * t->size) / (double)p->sets;
-  }
-  for (int64_t k = 0; k < t->n; k++)
-    for (int i = 0; i < j->n_at; i++) {
-      int64_t m = xai__count(&j->plan->value[j->at[i]].shape);
-      const float *R = xai__job_full(j, k, i);
-      for (int64_t e = 0; e < m; e++) gap[k * t->items + e / (m / t->items)] -= (double)R[e];
-    }
-  return xai__job_scores(j, "gap", gap);
+  double *f0 = xai__arena_new(&j->in.arena, (size_t)(j->targets.n * j->targets.items) + 1, sizeof *f0, j->err);
+  if (!f0) return j->err->status;
+  for (int64_t set = 0; set < p->sets; set++)
+    XAI__TRY(xai__job_forward_baseline(j, p->base, set, 1 / (double)p->sets, f0));
+  return xai__job_gap(j, f0);
 }
 
 int xai__run_integrated(xai__job *j) {
   path p = {.j = j, .samples = 1, .finish = XAI__TIMES_INPUT};
   XAI__TRY(make_steps(&p));
-  XAI__TRY(make_base(&p, "baseline"));
+  XAI__TRY(xai__job_baseline(j, "baseline", &p.base, &p.sets));
   XAI__TRY(run_path(&p));
   return report_gap(&p);
 }
@@ -291,7 +208,7 @@ int xai__run_expected(xai__job *j) {
   if (!v->tensor)
     return xai__fail(j->err, XAI_E_ARGUMENT, "background", "expected-gradients needs background=, a tensor of items");
   XAI__TRY(make_steps(&p));
-  XAI__TRY(make_base(&p, "background"));
+  XAI__TRY(xai__job_baseline(j, "background", &p.base, &p.sets));
   XAI__TRY(run_path(&p));
   return report_gap(&p);
 }
@@ -319,6 +236,6 @@ int xai__run_smoothgrad(xai__job *j) {
     p.steps = 1;
     p.alpha = p.weight = &p.one;
   }
-  XAI__TRY(make_base(&p, integrated ? "baseline" : "root"));
+  XAI__TRY(xai__job_baseline(j, integrated ? "baseline" : "root", &p.base, &p.sets));
   return run_path(&p);
 }
