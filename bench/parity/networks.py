@@ -1,0 +1,57 @@
+"""Seed-fixed random-weight networks of torchvision, exported to ONNX for the comparisons beside.
+
+    python networks.py DIR [NAME ...]      writes DIR/NAME.onnx and DIR/NAME.npy (one input)
+
+BatchNormalization gets running statistics and scales as if trained (seeded), so that folding and
+shifts matter; every bias is drawn as well.
+"""
+import os
+import sys
+
+import numpy as np
+import torch
+import torchvision.models as tv
+
+NAMES = ['densenet121', 'googlenet', 'mobilenet_v2', 'efficientnet_b0', 'convnext_tiny',
+         'resnext50_32x4d', 'regnet_y_400mf', 'regnet_x_400mf', 'shufflenet_v2_x1_0', 'vit_b_16', 'swin_t',
+         'vgg11_bn', 'resnet18', 'resnet50', 'squeezenet1_1']
+
+
+def make(name):
+    torch.manual_seed(0)
+    extra = {'aux_logits': False, 'init_weights': True, 'transform_input': True} if name == 'googlenet' else {}
+    net = getattr(tv, name)(weights=None, **extra).eval()
+    g = torch.Generator().manual_seed(1)
+    for m in net.modules():
+        if isinstance(m, torch.nn.BatchNorm2d):
+            m.running_mean.copy_(0.1 * torch.randn(m.num_features, generator=g))
+            m.running_var.copy_(0.5 + torch.rand(m.num_features, generator=g))
+            m.weight.data.copy_(0.5 + torch.rand(m.num_features, generator=g))
+            m.bias.data.copy_(0.1 * torch.randn(m.num_features, generator=g))
+        elif getattr(m, 'bias', None) is not None and isinstance(m, (torch.nn.Conv2d, torch.nn.Linear)):
+            m.bias.data.copy_(0.05 * torch.randn(m.bias.shape, generator=g))
+    if name == 'vit_b_16':  # torchvision starts its head at zero
+        torch.nn.init.normal_(net.heads.head.weight, std=0.02, generator=g)
+    return net
+
+
+def image():
+    g = torch.Generator().manual_seed(2)
+    smooth = torch.nn.functional.interpolate(torch.randn(1, 3, 14, 14, generator=g), size=224, mode='bicubic')
+    return (smooth + 0.2 * torch.randn(1, 3, 224, 224, generator=g)).contiguous()
+
+
+def export(name, folder, opset=17):
+    path = os.path.join(folder, name + '.onnx')
+    np.save(os.path.join(folder, name + '.npy'), image().numpy())
+    if not os.path.exists(path):
+        torch.onnx.export(make(name), (image(),), path, input_names=['input'], output_names=['logits'],
+                          opset_version=opset, dynamo=False,
+                          dynamic_axes={'input': {0: 'N'}, 'logits': {0: 'N'}})
+    return path
+
+
+if __name__ == '__main__':
+    os.makedirs(sys.argv[1], exist_ok=True)
+    for n in sys.argv[2:] or NAMES:
+        print(export(n, sys.argv[1]), flush=True)
