@@ -210,8 +210,12 @@ static int parse_proto(const void *bytes, size_t size, const char *name, struct 
   xai_tensor *t;
   xai_error err;
   char text[256];
-  if (xai_tensor_parse(bytes, size, &t, &err))
-    return say_error(&err, SAY_READING, name);
+  size_t n = strlen(name);
+  if (xai_tensor_parse(bytes, size, &t, &err)) {
+    if (n > 3 && !strcmp(name + n - 3, ".pb"))
+      return say_error(&err, SAY_READING, name);
+    return say(EXIT_INPUT, "%s: is no .npy, .npz, .idx, .png, .jpg or .pb", name);
+  }
   struct npy_array view;
   int owned, code = array_of_tensor(t, &view, &owned);
   if (!code && owned) {

@@ -167,7 +167,7 @@ void model_nodes_free(struct node *nodes, size_t n) {
 bool model_has_tensor(const struct model *m, const char *name) {
   size_t n, length = strlen(name);
   bool found = model_input(m, name) || model_output(m, name);
-  struct node *nodes = found ? NULL : model_nodes(m, &n);
+  struct node *nodes = found || !length ? NULL : model_nodes(m, &n);
   for (size_t i = 0; nodes && i < n && !found; i++) {
     for (const char *p = nodes[i].outputs; (p = strstr(p, name)) && !found; p++) {
       found = (p == nodes[i].outputs || p[-1] == ',') && (!p[length] || p[length] == ',');

@@ -245,7 +245,7 @@ xai_options options_library(const struct options *o) {
   xai_options out;
   memset(&out, 0, sizeof out);
   out.struct_size = sizeof out;
-  out.threads = o->threads > 4096 ? 4096 : (int32_t)o->threads;
+  out.threads = o->threads > 256 ? 256 : (int32_t)o->threads; /* more are never of use */
   out.max_memory = o->max_memory;
   return out;
 }

@@ -171,6 +171,13 @@ static int read_mask(const struct model *m, const char *spec, struct target *t) 
   int code = array_read(spec, &a), rank = item_shape(m, t, shape);
   if (code)
     return code;
+  if (rank >= 0 && a.rank != rank && a.rank != rank + 1) {
+    char have[160], want[160];
+    array_shape_text(a.rank, a.shape, have);
+    array_shape_text(rank, shape, want);
+    npy_free(&a);
+    return say(EXIT_INPUT, "%s: a mask of shape %s does not fit items of %s", spec, have, want);
+  }
   if (a.rank == rank || rank < 0) {
     if (a.rank == NPY_MAX_RANK)
       return say(EXIT_INPUT, "%s: too many axes", spec);

@@ -138,6 +138,8 @@ expect 0 explain "$model" "$boot" --at "$conv" --at image -o at.npz
 holds at.npz "relevance/$conv.npy"
 holds at.npz "relevance/image.npy"
 refuse 2 "no tensor 'nope'" explain "$model" "$boot" --from nope
+refuse 2 "no tensor ''" explain "$model" "$boot" --from ''
+refuse 4 "[1,1,28,28] does not fit items of [10]" explain "$model" "$boot" --target @mask-r.npy
 refuse 2 "nope" explain "$model" "$boot" --at nope
 
 # The user's own rules come first.

@@ -118,6 +118,16 @@ expect 0 run "$model" "$boot" --at "$inner" -o inner.npz
 holds inner.npz "output/$inner.npy"
 refuse 2 nope run "$model" "$boot" --at nope
 
+# Files that are none of these.
+echo "some text" >note.txt
+refuse 4 "note.txt: is no .npy" run "$model" note.txt
+head -c 1000 x.npy >cut.npy
+refuse 4 "cut.npy" run "$model" cut.npy
+head -c 1000 x.npz >cut.npz
+refuse 4 "cut.npz" run "$model" cut.npz
+head -c 1000 x.pb >cut.pb
+refuse 4 "cut.pb" run "$model" cut.pb
+
 # Shapes that do not fit, with both numbers.
 expect 0 run "$model" "$boot" -o scores.npy
 refuse 4 "[1,10]" run "$model" scores.npy
