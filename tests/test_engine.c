@@ -216,29 +216,38 @@ static float *solve(xai__engine *e, const problem *q, xai_error *err, int *statu
   return z;
 }
 
-static void check_against_reference(const problem *q, const float *z) {
-  reference r = {.x = q->x, .w = q->w, .xe = q->xe, .we = q->we, .adjoint = q->adjoint};
-  r.sum = calloc((size_t)q->out + 1, sizeof *r.sum);
-  r.size = calloc((size_t)q->out + 1, sizeof *r.size);
+/* What must come out, and how much it may be off. */
+typedef struct answer {
+  double *want, *size;
+} answer;
+
+static answer answer_of(const problem *q) {
+  answer a = {calloc((size_t)q->out + 1, sizeof(double)), calloc((size_t)q->out + 1, sizeof(double))};
+  reference r = {q->x, q->w, q->xe, q->we, q->adjoint, a.want, a.size};
   links(&q->p, add_link, &r);
   for (int64_t i = 0; i < q->out; i++) {
     const double bias = q->adjoint ? 0 : bias_at(&q->p, q->be, i);
-    double want = r.sum[i] + bias, size = r.size[i] + fabs(bias);
-    if (q->ep.form == XAI__MULTIPLY_ADD) {
-      const double by = (double)q->ep.coef * (double)xai__edited(q->ep.edit, q->beside[i]);
-      want *= by;
-      size *= fabs(by);
-    }
-    if (q->ep.form != XAI__SET) {
-      want += (double)q->y[i];
-      size += fabs((double)q->y[i]);
-    }
-    ck_assert_msg(fabs((double)z[i] - want) <= 4e-6 * size + 1e-12,
-                  "kind %d adjoint %d element %lld: %g, not %g", (int)q->p.kind, q->adjoint,
-                  (long long)i, (double)z[i], want);
+    double by = 1;
+    if (q->ep.form == XAI__MULTIPLY_ADD)
+      by = (double)q->ep.coef * (double)xai__edited(q->ep.edit, q->beside[i]);
+    const double before = q->ep.form == XAI__SET ? 0 : (double)q->y[i];
+    a.want[i] = (a.want[i] + bias) * by + before;
+    a.size[i] = (a.size[i] + fabs(bias)) * fabs(by) + fabs(before);
   }
-  free(r.sum);
-  free(r.size);
+  return a;
+}
+
+/* One assertion an array: Check writes a file at each. */
+static void check(const problem *q, const answer *a, const float *z) {
+  for (int64_t i = 0; i < q->out; i++)
+    if (!(fabs((double)z[i] - a->want[i]) <= 4e-6 * a->size[i] + 1e-12))
+      ck_abort_msg("kind %d adjoint %d element %lld: %g, not %g", (int)q->p.kind, q->adjoint,
+                   (long long)i, (double)z[i], a->want[i]);
+}
+
+static void free_answer(answer *a) {
+  free(a->want);
+  free(a->size);
 }
 
 static xai__engine *engine(int threads, int isa) {
@@ -250,16 +259,18 @@ static xai__engine *engine(int threads, int isa) {
 /* ---- tests ---- */
 
 START_TEST(products_agree_with_the_reference) {
-  xai__engine *e[] = {engine(2, 1), engine(2, 2), engine(2, 3)};
-  for (int i = 0; i < 900; i++) {
+  xai__engine *e[] = {engine(1, 1), engine(1, 2), engine(1, 3)};
+  for (int i = 0; i < 2000; i++) {
     problem q = random_problem();
+    answer a = answer_of(&q);
     for (int isa = 0; isa < 3; isa++) {
       int status;
       float *z = solve(e[isa], &q, NULL, &status);
       ck_assert_int_eq(status, XAI_OK);
-      check_against_reference(&q, z);
+      check(&q, &a, z);
       free(z);
     }
+    free_answer(&a);
     free_problem(&q);
   }
   for (int isa = 0; isa < 3; isa++) xai__engine_free(e[isa]);
@@ -361,7 +372,11 @@ START_TEST(bits_do_not_depend_on_threads_or_batches) {
       if (!q.out) break;
       int status;
       float *first = solve(e[0], &q, NULL, &status);
-      check_against_reference(&q, first);
+      if (isa == 1) {
+        answer a = answer_of(&q);
+        check(&q, &a, first);
+        free_answer(&a);
+      }
       for (int i = 1; i < 4; i++) {
         float *z = solve(e[i], &q, NULL, &status);
         ck_assert_msg(!memcmp(z, first, (size_t)q.out * sizeof *z), "case %d, isa %d, %d threads",
@@ -409,7 +424,8 @@ START_TEST(plain_products) {
                   (double)b[s * g.b_stride + (g.b_transposed ? c * g.k + k : k * g.n + c)];
       }
       if (multiply) want *= 2 * (x[t] > 0 ? (double)x[t] : 0);
-      ck_assert_double_eq_tol((double)z[t], (double)y[t] + want, 1e-4);
+      if (fabs((double)z[t] - (double)y[t] - want) > 1e-4)
+        ck_abort_msg("element %lld: %g", (long long)t, (double)z[t]);
     }
     free(a);
     free(b);
@@ -473,7 +489,7 @@ START_TEST(every_failing_allocation_is_reported) {
   for (int which = 0; which < 16; which++) {
     problem q = large_problem(which);
     bool done = false;
-    for (int n = 1; !done; n++) {
+    for (int n = 1; !done; n++) { /* the first allocation is the allocator itself */
       ck_assert_int_lt(n, 50);
       faulty f = {.left = n};
       xai_error err = {0};
@@ -554,11 +570,13 @@ static void count_range(void *ctx, int64_t begin, int64_t end) {
 START_TEST(ranges_cover_once) {
   for (int threads = 1; threads <= 5; threads++) {
     xai__engine *e = engine(threads, 0), *other = engine(2, 0);
-    for (int i = 0; i < 3000; i++) {
+    for (int i = 0; i < 500; i++) {
       int hits[200] = {0};
       const int64_t n = between(0, 200);
       xai__parallel(i % 7 ? e : other, n, between(0, 20), count_range, hits);
-      for (int64_t j = 0; j < n; j++) ck_assert_int_eq(hits[j], 1);
+      int64_t once = 0;
+      for (int64_t j = 0; j < n; j++) once += hits[j] == 1;
+      ck_assert_int_eq(once, n);
     }
     xai__engine_free(e);
     xai__engine_free(other);
@@ -580,9 +598,12 @@ START_TEST(whole_array_loops) {
     ck_assert(xai__dot(e[0], x, y, n) == xai__dot(e[1], x, y, n));
     memcpy(z, y, (size_t)n * sizeof *z);
     xai__add_scaled(e[1], z, x, n, 0.5f);
-    for (int64_t j = 0; j < n; j++) ck_assert_float_eq_tol(z[j], y[j] + 0.5f * x[j], 1e-6f);
+    int64_t right = 0;
+    for (int64_t j = 0; j < n; j++) right += fabsf(z[j] - (y[j] + 0.5f * x[j])) < 1e-6f;
+    ck_assert_int_eq(right, n);
     xai__fill(e[1], z, n, 3);
-    for (int64_t j = 0; j < n; j++) ck_assert(z[j] == 3);
+    for (int64_t j = right = 0; j < n; j++) right += z[j] == 3;
+    ck_assert_int_eq(right, n);
     ck_assert(!xai__any_negative(e[1], z, n) && xai__all_finite(z, n));
     if (n) {
       z[n - 1] = -1;

@@ -35,7 +35,7 @@ struct xai__pool {
   _Alignas(64) atomic_int sleepers, stop;
   xai__task_fn f;
   void *ctx;
-  int64_t tasks;
+  _Atomic int64_t tasks;
   pthread_mutex_t mutex;
   pthread_cond_t wake;
 };
@@ -59,7 +59,7 @@ static inline void wait_step(int *spins) {
 }
 
 static void take_tasks(xai__pool *p, int thread) {
-  const int64_t tasks = p->tasks;
+  const int64_t tasks = atomic_load_explicit(&p->tasks, memory_order_relaxed);
   for (;;) {
     int64_t task = atomic_fetch_add_explicit(&p->next, 1, memory_order_relaxed);
     if (task >= tasks) return;
@@ -98,6 +98,10 @@ static void *work(void *arg) {
     if (atomic_load(&p->stop)) return NULL;
     uint64_t w = atomic_load(&p->word);
     if (!(w & OPEN) || w / NEXT_JOB == last) continue;
+    if (atomic_load(&p->next) >= atomic_load(&p->tasks)) { /* too late: do not make it wait */
+      last = w / NEXT_JOB;
+      continue;
+    }
     if (!atomic_compare_exchange_strong(&p->word, &w, w + 1)) continue;
     last = w / NEXT_JOB;
     take_tasks(p, self->index);
@@ -112,7 +116,7 @@ void xai__pool_run(xai__pool *p, int64_t tasks, xai__task_fn f, void *ctx) {
   }
   p->f = f;
   p->ctx = ctx;
-  p->tasks = tasks;
+  atomic_store_explicit(&p->tasks, tasks, memory_order_relaxed);
   atomic_store_explicit(&p->next, 0, memory_order_relaxed);
   uint64_t w = atomic_load(&p->word);
   atomic_store(&p->word, (w / NEXT_JOB + 1) * NEXT_JOB + OPEN);
