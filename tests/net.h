@@ -99,7 +99,7 @@ static inline xai_tensor *tensor_by_chance(int dtype, int rank, const int64_t *s
 /* Input k of the graph with `items` where a dimension is symbolic. */
 static inline xai_tensor *net_input(const net *n, int k, int64_t items, uint64_t seed) {
   const xai__graph_value *v = &n->g->values[n->g->inputs[k]];
-  int64_t shape[XAI__MAX_RANK];
+  int64_t shape[XAI__MAX_RANK] = {0};
   for (int i = 0; i < v->shape.rank; i++) shape[i] = v->shape.d[i] < 0 ? items : v->shape.d[i];
   return tensor_by_chance(v->dtype, v->shape.rank, shape, seed);
 }

@@ -55,6 +55,10 @@ int64_t xai__memory_used(const xai__memory *m) {
   return m ? atomic_load(&((xai__memory *)(uintptr_t)m)->used) : 0;
 }
 
+int64_t xai__memory_room(const xai__memory *m) {
+  return m && m->limit > 0 ? m->limit - xai__memory_used(m) : INT64_MAX;
+}
+
 void *xai__new_raw(xai__memory *m, size_t n, size_t size, xai_error *err) {
   size_t bytes = 0;
   if (size && n > (SIZE_MAX / 2 - 2 * ALIGN) / size) {
@@ -153,6 +157,12 @@ char *xai__arena_text(xai__arena *a, const char *s, size_t n, xai_error *err) {
   char *t = xai__arena_new(a, n + 1, 1, err);
   if (t && n) memcpy(t, s, n);
   return t;
+}
+
+int64_t xai__arena_bytes(const xai__arena *a) {
+  int64_t bytes = 0;
+  for (const xai__arena_block *b = a->last; b; b = b->previous) bytes += (int64_t)b->size + 2 * ALIGN;
+  return bytes;
 }
 
 void xai__arena_free(xai__arena *a) {

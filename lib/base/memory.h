@@ -13,6 +13,7 @@ typedef struct xai__memory xai__memory;
 xai__memory *xai__memory_create(xai_realloc_fn realloc, void *user, int64_t limit);
 void xai__memory_release(xai__memory *m); /* the struct lives until its last block is freed */
 int64_t xai__memory_used(const xai__memory *m);
+int64_t xai__memory_room(const xai__memory *m); /* what its limit still allows */
 
 /* Zeroed; n * size is checked. NULL after xai__fail(XAI_E_MEMORY or XAI_E_LIMIT). */
 void *xai__new(xai__memory *m, size_t n, size_t size, xai_error *err);
@@ -31,6 +32,7 @@ typedef struct xai__arena {
 } xai__arena;
 void *xai__arena_new(xai__arena *a, size_t n, size_t size, xai_error *err); /* zeroed, 16-aligned */
 char *xai__arena_text(xai__arena *a, const char *s, size_t n, xai_error *err); /* terminated copy */
+int64_t xai__arena_bytes(const xai__arena *a); /* that it holds */
 void xai__arena_free(xai__arena *a);
 
 #endif

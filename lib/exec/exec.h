@@ -34,8 +34,8 @@ typedef struct xai__plan {
   int source, n_at;
   int *at;
   char *buffer;
-  int64_t bytes; /* of the buffer, and what the crossing of any one step may need on top */
-  int64_t scratch;
+  int64_t bytes;   /* of the buffer */
+  int64_t scratch; /* an estimate of what the sweeps need on top */
 } xai__plan;
 
 int xai__plan_create(const xai_graph *g, xai__engine *e, const xai__plan_request *r,

@@ -303,18 +303,40 @@ static int place(planner *q) {
   return assign_offsets(q, blocks, n, n_times);
 }
 
-/* What crossing one step may take from the engine's scratch: three arrays of its results' size and
- * two of its operands' (rules), with a margin for packing. */
+static int64_t bytes_of(const xai__plan *p, const int *v, int n) {
+  int64_t count = 0;
+  for (int k = 0; k < n; k++)
+    if (v[k] >= 0) count += xai__count(&p->value[v[k]].shape);
+  return count * (int64_t)sizeof(float);
+}
+
+/* The weights and the bias of a linear layer with something folded into it, which it keeps. */
+static int64_t folded_bytes(const xai__plan *p, const xai__step *s) {
+  const xai_graph *g = p->graph;
+  int64_t bytes = 0;
+  for (int k = 0; k < s->node.n_in; k++)
+    if (k != s->operand) bytes += bytes_of(p, &s->node.in[k], 1);
+  for (int k = 0; k < s->n_after; k++)
+    if (g->nodes[s->after[k]].n_in == 2) bytes += bytes_of(p, s->node.out, 1); /* Add, Sub */
+  return s->n_before || s->n_after ? bytes + 4096 : 0;
+}
+
+/* What running one node or crossing one step may take from the engine's scratch: an array of its
+ * results' size and one of its operands' (packing), or three and two (rules), and a margin. */
 static void estimate_scratch(xai__plan *p) {
-  for (int j = 0; j < p->n_steps; j++) {
-    const xai__node *node = &p->steps.v[p->step[j]].node;
-    int64_t bytes = 1 << 20;
-    for (int k = 0; k < node->n_out; k++)
-      if (node->out[k] >= 0) bytes += 12 * xai__count(&p->value[node->out[k]].shape);
-    for (int k = 0; k < node->n_in; k++)
-      if (node->in[k] >= 0) bytes += 8 * xai__count(&p->value[node->in[k]].shape);
-    if (p->scratch < bytes) p->scratch = bytes;
+  int64_t most = 0, kept = 0;
+  for (int i = 0; i < p->n_nodes; i++) {
+    const xai__node *node = &p->graph->nodes[p->node[i]];
+    int64_t bytes = bytes_of(p, node->in, node->n_in) + bytes_of(p, node->out, node->n_out);
+    if (most < bytes) most = bytes;
   }
+  for (int j = 0; j < p->n_steps; j++) {
+    const xai__step *s = &p->steps.v[p->step[j]];
+    int64_t in = bytes_of(p, s->node.in, s->node.n_in), out = bytes_of(p, s->node.out, s->node.n_out);
+    if (most < 2 * in + 3 * out) most = 2 * in + 3 * out;
+    kept += folded_bytes(p, s);
+  }
+  p->scratch = most + kept + (5 << 18);
 }
 
 static int make(planner *q) {
@@ -353,10 +375,8 @@ static int make(planner *q) {
   XAI__TRY(choose_nodes(q));
   XAI__TRY(infer_shapes(q));
   forward_lives(q);
-  if (q->r->reverse) {
-    XAI__TRY(reverse_lives(q));
-    estimate_scratch(p);
-  }
+  if (q->r->reverse) XAI__TRY(reverse_lives(q));
+  estimate_scratch(p);
   return place(q);
 }
 

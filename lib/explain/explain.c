@@ -70,6 +70,7 @@ static int run_job(xai__job *j) {
   XAI__TRY(xai__inputs_read(j->s, j->r, false, &j->in, j->err));
   XAI__TRY(read_request(j));
   XAI__TRY(xai__job_plan(j, 1, &j->plan));
+  xai__session_make_room(j->s, j->plan);
   const xai__view *y = &j->plan->value[j->source];
   if (y->dtype != XAI_F32)
     return xai__fail(j->err, XAI_E_ARGUMENT, "from", "tensor '%s' is of integers: it cannot be explained",
@@ -91,12 +92,26 @@ int xai__explain(xai_session *s, const xai_request *r, xai_result *out, xai_erro
   return status;
 }
 
+/* Relevance, the ledger and their intermediates. */
+static int64_t result_bytes(const xai__job *j) {
+  const xai_tensor *target = j->r->target;
+  int64_t n = j->r->top > 0 ? j->r->top : 1, bytes = 0;
+  if (target && target->dtype == XAI_I64 && target->shape.rank > 0) n = target->shape.d[0];
+  if (target && target->dtype == XAI_F32) n = xai__count(&target->shape); /* at most */
+  for (int i = 0; i < j->n_at; i++)
+    bytes += 2 * xai__count(&j->plan->value[j->at[i]].shape) * (int64_t)sizeof(float);
+  if (j->r->ledger) bytes += 2 * j->s->graph->n_nodes * XAI__COLUMNS * (int64_t)sizeof(double);
+  return n * (bytes + 64 * j->in.batch) + (1 << 14);
+}
+
 int xai__explain_bill(xai_session *s, const xai_request *r, int64_t *bytes, xai_error *err) {
   xai__job j = {.s = s, .r = r, .err = err};
   int status = xai__inputs_read(s, r, true, &j.in, err);
   if (!status) status = read_request(&j);
   if (!status) status = xai__job_plan(&j, 1, &j.plan);
-  if (!status) *bytes = j.plan->bytes + j.plan->scratch;
+  if (!status)
+    *bytes = j.plan->bytes + j.plan->scratch + xai__arena_bytes(&j.plan->arena) +
+             2 * xai__arena_bytes(&j.in.arena) + result_bytes(&j);
   xai__arena_free(&j.in.arena);
   return status;
 }

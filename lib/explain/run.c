@@ -55,6 +55,7 @@ int xai__run(xai_session *s, const xai_request *r, xai_result *out, xai_error *e
   if (!status) status = choose(s, r, &in.arena, &what, err);
   xai__plan_request q = {.input = in.shape, .want = what.value, .n_want = what.n};
   if (!status) status = xai__session_plan(s, &q, &p, err);
+  if (!status) xai__session_make_room(s, p);
   if (!status) status = xai__forward(p, in.data, &w, err);
   for (int i = 0; i < what.n && !status; i++) status = give(p, what.name[i], what.value[i], out, err);
   xai__arena_free(&in.arena);
@@ -69,7 +70,10 @@ int xai__run_bill(xai_session *s, const xai_request *r, int64_t *bytes, xai_erro
   if (!status) status = choose(s, r, &in.arena, &what, err);
   xai__plan_request q = {.input = in.shape, .want = what.value, .n_want = what.n};
   if (!status) status = xai__session_plan(s, &q, &p, err);
-  if (!status) *bytes = p->bytes;
+  if (!status) *bytes = p->bytes + p->scratch + xai__arena_bytes(&p->arena) +
+                        2 * xai__arena_bytes(&in.arena) + (1 << 14);
+  for (int i = 0; i < what.n && !status; i++)
+    *bytes += xai__count(&p->value[what.value[i]].shape) * (int64_t)sizeof(int64_t);
   xai__arena_free(&in.arena);
   return status;
 }

@@ -76,6 +76,12 @@ int xai__session_plan(xai_session *s, const xai__plan_request *r, xai__plan **ou
   return XAI_OK;
 }
 
+void xai__session_make_room(xai_session *s, const xai__plan *p) {
+  if (p->buffer || xai__memory_room(s->memory) >= p->bytes + p->scratch) return;
+  for (int i = 0; i < XAI__PLANS; i++)
+    if (s->cached[i].plan != p) drop(&s->cached[i]);
+}
+
 int xai__session_rules(xai_session *s, xai__plan *p, xai__rules **out, xai_error *err) {
   int i = 0;
   while (s->cached[i].plan != p) i++;

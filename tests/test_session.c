@@ -1,0 +1,485 @@
+/* Sessions: the same bits however the work is cut, one call at a time, cancelling, limits. */
+#include <pthread.h>
+
+#include "models.h"
+#include "net.h"
+
+static const char *const methods[] = {"gradient",      "guided-backprop",        "gradient-x-input",
+                                      "lrp-0",         "lrp-gamma",              "lrp-alpha-beta",
+                                      "lrp-flat",      "lrp-w-square,bias=zero", "epsilon-plus",
+                                      "deep-taylor",   "lrp-epsilon,maxpool=proportional",
+                                      "cp-lrp"};
+enum { METHODS = sizeof methods / sizeof *methods };
+
+static bool has_method(int i) { return XAI_LRP || i < 3; }
+
+typedef struct inputs {
+  xai_tensor *x[2];
+} inputs;
+
+static inputs inputs_of(const net *n, int64_t items, uint64_t seed) {
+  inputs in = {{net_input(n, 0, items, seed), NULL}};
+  if (n->g->n_inputs > 1) in.x[1] = net_input(n, 1, items, seed + 1);
+  return in;
+}
+
+static void inputs_free(inputs *in) {
+  for (int k = 0; k < 2; k++) xai_tensor_free(in->x[k]);
+}
+
+/* Item i alone, of a tensor [items, ...]. */
+static xai_tensor *item_of(const xai_tensor *t, int64_t i) {
+  const int64_t *shape;
+  if (!t) return NULL;
+  int rank = xai_tensor_shape(t, &shape), dtype = xai_tensor_dtype(t);
+  size_t size = (size_t)(count_of(t) / shape[0]) * (dtype == XAI_I64 ? 8 : 4);
+  int64_t one[XAI__MAX_RANK] = {1};
+  for (int k = 1; k < rank; k++) one[k] = shape[k];
+  return tensor_of(dtype, rank, one, (const char *)xai_tensor_data(t) + (size_t)i * size);
+}
+
+static void expect_bits(const char *what, const float *a, const float *b, int64_t n) {
+  for (int64_t i = 0; i < n; i++)
+    ck_assert_msg(!memcmp(&a[i], &b[i], sizeof *a), "%s: element %lld is %.9g, not %.9g", what,
+                  (long long)i, (double)a[i], (double)b[i]);
+}
+
+static void expect_same_result(const char *what, const xai_result *a, const xai_result *b) {
+  const char *name, *text, *other;
+  const xai_tensor *t;
+  for (size_t i = 0; !xai_result_get(b, i, &name, &t, &text); i++) {
+    const xai_tensor *u;
+    ck_assert(!xai_result_get(a, i, &other, &u, NULL));
+    ck_assert_str_eq(name, other);
+    if (!t) continue;
+    ck_assert_int_eq(count_of(t), count_of(u));
+    size_t size = xai_tensor_dtype(t) == XAI_F32 ? 4 : 8;
+    ck_assert_msg(!memcmp(xai_tensor_data(t), xai_tensor_data(u), (size_t)count_of(t) * size),
+                  "%s: '%s' differs", what, name);
+  }
+}
+
+/* ---- the same bits ---- */
+
+START_TEST(a_batch_is_its_items) {
+  enum { ITEMS = 5 };
+  net n = net_open(models[_i].text, 1);
+  inputs in = inputs_of(&n, ITEMS, 3);
+  for (int m = 0; m < METHODS && has_method(m); m++) {
+    ask a = {methods[m], .x = {in.x[0], in.x[1]}, .top = 2};
+    int64_t count;
+    float *all = relevance(&n, a, &count);
+    int64_t size = count / 2 / ITEMS;
+    for (int64_t i = 0; i < ITEMS; i++) {
+      char what[120];
+      snprintf(what, sizeof what, "%s %s, item %d", models[_i].name, methods[m], (int)i);
+      for (int k = 0; k < 2; k++) a.x[k] = item_of(in.x[k], i);
+      float *one = relevance(&n, a, NULL);
+      for (int k = 0; k < 2; k++) {
+        expect_bits(what, one + k * size, all + (k * ITEMS + i) * size, size);
+        xai_tensor_free((xai_tensor *)(uintptr_t)a.x[k]);
+      }
+      free(one);
+    }
+    free(all);
+  }
+  inputs_free(&in);
+  net_close(&n);
+}
+END_TEST
+
+START_TEST(many_targets_are_each_alone) {
+  enum { TARGETS = 3 };
+  net n = net_open(models[_i].text, 1);
+  inputs in = inputs_of(&n, 2, 4);
+  xai_tensor *three = INTS(TARGETS, 1, 0, 2);
+  for (int m = 0; m < METHODS && has_method(m); m++) {
+    ask a = {methods[m], .x = {in.x[0], in.x[1]}, .target = three};
+    int64_t count, size;
+    float *all = relevance(&n, a, &count);
+    for (int k = 0; k < TARGETS; k++) {
+      char what[120];
+      snprintf(what, sizeof what, "%s %s, target %d", models[_i].name, methods[m], k);
+      xai_tensor *one = INTS(1, ((const int64_t *)xai_tensor_data(three))[k]);
+      a.target = one;
+      float *alone = relevance(&n, a, &size);
+      ck_assert_int_eq(size * TARGETS, count);
+      expect_bits(what, alone, all + k * size, size);
+      xai_tensor_free(one);
+      free(alone);
+    }
+    free(all);
+  }
+  xai_tensor_free(three);
+  inputs_free(&in);
+  net_close(&n);
+}
+END_TEST
+
+/* 1, 2 and 4 threads; the same session again; another session. */
+START_TEST(threads_and_sessions_do_not_show) {
+  net n[3] = {net_open(models[_i].text, 1)};
+  for (int t = 1; t < 3; t++) n[t] = (net){n[0].g, session_open(n[0].g, 2 * t)};
+  inputs in = inputs_of(&n[0], 6, 5), other = inputs_of(&n[0], 2, 6);
+  for (int m = 0; m < METHODS && has_method(m); m++) {
+    ask a = {methods[m], .x = {in.x[0], in.x[1]}, .top = 2};
+    ask small = {methods[METHODS - 1 - m], .x = {other.x[0], other.x[1]}};
+    if (!XAI_LRP) small.method = "saliency";
+    xai_result *first = explain(&n[0], a);
+    for (int t = 0; t < 3; t++)
+      for (int turn = 0; turn < 2; turn++) {
+        xai_result *r = explain(&n[t], a);
+        expect_same_result(methods[m], r, first);
+        xai_result_free(r);
+        xai_result_free(explain(&n[t], small)); /* of another shape and kind */
+      }
+    xai_result_free(first);
+  }
+  inputs_free(&in);
+  inputs_free(&other);
+  for (int t = 1; t < 3; t++) xai_session_free(n[t].s);
+  net_close(&n[0]);
+}
+END_TEST
+
+/* A layer large enough that its work is split over threads, in every direction. */
+START_TEST(large_work_is_the_same_on_threads) {
+  static const char *const texts[] = {
+      "opset 13; input x N,8,24,24; const a 16,8,3,3 ~1; const b 16 ~2; const c 24,16,3,3 ~3;"
+      "const e 24,10 ~4; output y; h = Conv(x, a, b) pads=[1,1,1,1]; r = Relu(h);"
+      "p = MaxPool(r) kernel_shape=[2,2] strides=[2,2]; i = Conv(p, c); s = Relu(i);"
+      "q = GlobalAveragePool(s); f = Flatten(q); y = MatMul(f, e)",
+      "opset 13; input x N,300; const a 300,400 ~1; const b 400 ~2; const c 400,50 ~3; output y;"
+      "h = Gemm(x, a, b); r = Relu(h); y = MatMul(r, c)"};
+  net n[3] = {net_open(texts[_i], 1)};
+  for (int t = 1; t < 3; t++) n[t] = (net){n[0].g, session_open(n[0].g, 2 * t)};
+  inputs in = inputs_of(&n[0], 4, 5);
+  for (int m = 0; m < METHODS && has_method(m); m++) {
+    ask a = {methods[m], .x = {in.x[0]}};
+    xai_result *first = explain(&n[0], a);
+    for (int t = 1; t < 3; t++) {
+      xai_result *r = explain(&n[t], a);
+      expect_same_result(methods[m], r, first);
+      xai_result_free(r);
+    }
+    xai_result_free(first);
+    xai_tensor *one = item_of(in.x[0], 2);
+    int64_t size;
+    float *all = relevance(&n[2], a, NULL);
+    float *alone = relevance(&n[1], (ask){methods[m], .x = {one}}, &size);
+    expect_bits(methods[m], alone, all + 2 * size, size);
+    free(all);
+    free(alone);
+    xai_tensor_free(one);
+  }
+  inputs_free(&in);
+  for (int t = 1; t < 3; t++) xai_session_free(n[t].s);
+  net_close(&n[0]);
+}
+END_TEST
+
+/* ---- several threads of the caller ---- */
+
+typedef struct worker {
+  const net *n;
+  const inputs *in;
+  const xai_result *want[METHODS];
+  int turns, bad;
+} worker;
+
+static void *work(void *arg) {
+  worker *w = arg;
+  xai_session *s = NULL;
+  xai_options o = {.struct_size = sizeof o, .threads = 2};
+  if (xai_session_create(w->n->g, &o, &s, NULL)) w->bad++;
+  net own = {w->n->g, s};
+  for (int i = 0; i < w->turns && s; i++) {
+    int m = i % METHODS;
+    xai_result *r = NULL;
+    if (!has_method(m)) continue;
+    ask a = {methods[m], .x = {w->in->x[0], w->in->x[1]}};
+    int status = ask_status(&own, a, &r, NULL, NULL);
+    const xai_tensor *R = xai_result_find(r, "relevance/x");
+    const xai_tensor *want = xai_result_find(w->want[m], "relevance/x");
+    size_t size = (size_t)count_of(want) * sizeof(float);
+    w->bad += status || !R || memcmp(xai_tensor_data(R), xai_tensor_data(want), size);
+    xai_result_free(r);
+  }
+  xai_session_free(s);
+  return NULL;
+}
+
+START_TEST(a_graph_serves_sessions_at_once) {
+  enum { WORKERS = 3 };
+  static const char *const names[] = {"norms", "attention", "two-inputs"};
+  net n = net_open(model_named(names[_i])->text, 1);
+  inputs in = inputs_of(&n, 2, 8);
+  worker w[WORKERS] = {{&n, &in, {NULL}, 2 * METHODS, 0}};
+  for (int m = 0; m < METHODS && has_method(m); m++)
+    w[0].want[m] = explain(&n, (ask){methods[m], .x = {in.x[0], in.x[1]}});
+  pthread_t t[WORKERS];
+  for (int i = 0; i < WORKERS; i++) {
+    w[i] = w[0];
+    ck_assert(!pthread_create(&t[i], NULL, work, &w[i]));
+  }
+  for (int i = 0; i < WORKERS; i++) {
+    pthread_join(t[i], NULL);
+    ck_assert_int_eq(w[i].bad, 0);
+  }
+  for (int m = 0; m < METHODS; m++) xai_result_free((xai_result *)(uintptr_t)w[0].want[m]);
+  inputs_free(&in);
+  net_close(&n);
+}
+END_TEST
+
+/* ---- one call at a time ---- */
+
+typedef struct visit { /* of a progress callback */
+  const net *n;
+  const inputs *in;
+  int calls, busy, stop_at, stages;
+  double done;
+  xai_cancel *cancel;
+  const char *last;
+} visit;
+
+static int reenter(void *user, const char *stage, double done, double left) {
+  visit *v = user;
+  xai_result *r = NULL;
+  xai_error e;
+  int64_t bytes;
+  (void)left;
+  ask a = {"gradient", .x = {v->in->x[0], v->in->x[1]}};
+  v->calls++;
+  v->busy += ask_status(v->n, a, &r, NULL, &e) == XAI_E_BUSY && !r && e.status == XAI_E_BUSY;
+  a.method = NULL;
+  v->busy += ask_status(v->n, a, &r, NULL, NULL) == XAI_E_BUSY;
+  v->busy += ask_status(v->n, a, NULL, &bytes, NULL) == XAI_E_BUSY;
+  if (!v->last || strcmp(stage, v->last)) v->stages++;
+  v->last = stage;
+  ck_assert_msg(done >= v->done && done <= 1, "%s: %g after %g", stage, done, v->done);
+  v->done = done;
+  return 0;
+}
+
+START_TEST(a_session_is_busy) {
+  net n = net_open(models[_i].text, 1);
+  inputs in = inputs_of(&n, 2, 9);
+  for (int m = 0; m < METHODS && has_method(m); m++) {
+    visit v = {.n = &n, .in = &in};
+    ask a = {methods[m], .x = {in.x[0], in.x[1]}, .top = 2, .progress = reenter, .user = &v};
+    xai_result_free(explain(&n, a));
+    ck_assert_int_ge(v.calls, n.g->n_nodes - 1); /* a node may be folded, but it runs forward */
+    ck_assert_int_eq(v.busy, 3 * v.calls);
+    ck_assert_int_ge(v.stages, 2);
+    ck_assert(v.done > 0.5);
+  }
+  inputs_free(&in);
+  net_close(&n);
+}
+END_TEST
+
+/* ---- cancelling ---- */
+
+static int stop(void *user, const char *stage, double done, double left) {
+  visit *v = user;
+  (void)stage, (void)done, (void)left;
+  if (v->cancel && v->calls == v->stop_at) xai_cancel_set(v->cancel);
+  return v->calls++ == v->stop_at && !v->cancel;
+}
+
+/* At every step, by the callback and by the flag; the session is as good as before. */
+START_TEST(cancelled_at_every_step) {
+  net n = net_open(models[_i].text, 1);
+  inputs in = inputs_of(&n, 1, 10);
+  xai_error e;
+  for (int m = 2; m < (XAI_LRP ? 5 : 3); m++) {
+    ask a = {methods[m], .x = {in.x[0], in.x[1]}};
+    xai_result *want = explain(&n, a), *r;
+    for (int flag = 0; flag < 2; flag++)
+      for (int at = 0, status = XAI_E_CANCELLED; status; at++) {
+        visit v = {.stop_at = at};
+        if (flag) ck_assert(!xai_cancel_create(&v.cancel));
+        ask stopped = a;
+        stopped.progress = stop;
+        stopped.user = &v;
+        stopped.cancel = v.cancel;
+        status = ask_status(&n, stopped, &r, NULL, &e);
+        if (status) {
+          ck_assert_int_eq(status, XAI_E_CANCELLED);
+          ck_assert_int_eq(e.status, status);
+          ck_assert_ptr_null(r);
+        } else if (v.calls > at + flag) { /* set in time: it must have stopped */
+          ck_abort_msg("%s: not cancelled at %d of %d", methods[m], at, v.calls);
+        }
+        xai_result_free(r);
+        xai_cancel_free(v.cancel);
+        ck_assert_int_lt(at, 1000);
+      }
+    r = explain(&n, a);
+    expect_same_result(methods[m], r, want);
+    xai_result_free(r);
+    xai_result_free(want);
+  }
+  inputs_free(&in);
+  net_close(&n);
+}
+END_TEST
+
+static void *cancel_soon(void *cancel) {
+  const struct timespec soon = {0, 2000000};
+  nanosleep(&soon, NULL);
+  xai_cancel_set(cancel);
+  return NULL;
+}
+
+START_TEST(cancelled_from_another_thread) {
+  net n = net_open("opset 13; input x N,300; const a 300,400 ~1; const b 400 ~2; output y;"
+                   "const c 400,50 ~3; h = Gemm(x, a, b); r = Relu(h); y = MatMul(r, c)", 2);
+  const int64_t targets = 100000;
+  xai_tensor *x = net_input(&n, 0, 8, 1), *many = tensor_of(XAI_I64, 1, &targets, NULL);
+  xai_cancel *cancel;
+  xai_result *r;
+  pthread_t t;
+  ck_assert(!xai_cancel_create(&cancel));
+  ck_assert(!pthread_create(&t, NULL, cancel_soon, cancel));
+  ask a = {"gradient", .x = {x}, .target = many, .cancel = cancel};
+  ck_assert_int_eq(ask_status(&n, a, &r, NULL, &net_error), XAI_E_CANCELLED);
+  pthread_join(t, NULL);
+  a.target = NULL;
+  ck_assert_int_eq(ask_status(&n, a, &r, NULL, &net_error), XAI_E_CANCELLED); /* it is sticky */
+  a.cancel = NULL;
+  xai_result_free(explain(&n, a));
+  xai_cancel_free(cancel);
+  xai_tensor_free(x);
+  xai_tensor_free(many);
+  net_close(&n);
+}
+END_TEST
+
+/* ---- limits ---- */
+
+typedef struct counter {
+  long long now, most, blocks;
+  pthread_mutex_t lock;
+} counter;
+
+static void *counted(void *user, void *p, size_t old_size, size_t size, size_t align) {
+  counter *c = user;
+  pthread_mutex_lock(&c->lock);
+  c->now += (long long)size - (long long)old_size;
+  if (c->now > c->most) c->most = c->now;
+  c->blocks += size ? (p ? 0 : 1) : -1;
+  pthread_mutex_unlock(&c->lock);
+  if (!size) {
+    free(p);
+    return NULL;
+  }
+  void *q = aligned_alloc(align, (size + align - 1) / align * align);
+  if (p && q) {
+    memcpy(q, p, old_size < size ? old_size : size);
+    free(p);
+  }
+  return q;
+}
+
+static void limit_session(net *n, int64_t max_memory) {
+  xai_options o = {.struct_size = sizeof o, .threads = 1, .max_memory = max_memory};
+  ck_assert_msg(!xai_session_create(n->g, &o, &n->s, &net_error), "%s", net_error.text);
+}
+
+START_TEST(a_limit_leaves_the_session_whole) {
+  net n = {graph_open(models[2].text), NULL};
+  limit_session(&n, 4 << 20);
+  inputs small = inputs_of(&n, 1, 1), large = inputs_of(&n, 5000, 1);
+  for (int m = 0; m < METHODS && has_method(m); m++) {
+    xai_result *r, *want = explain(&n, (ask){methods[m], .x = {small.x[0]}});
+    ask too_much = {methods[m], .x = {large.x[0]}};
+    ck_assert_int_eq(ask_status(&n, too_much, &r, NULL, &net_error), XAI_E_LIMIT);
+    ck_assert_ptr_null(r);
+    ck_assert_msg(strstr(net_error.text, "max_memory"), "%s", net_error.text);
+    too_much.method = NULL;
+    ck_assert_int_eq(ask_status(&n, too_much, &r, NULL, &net_error), XAI_E_LIMIT);
+    r = explain(&n, (ask){methods[m], .x = {small.x[0]}});
+    expect_same_result(methods[m], r, want);
+    xai_result_free(r);
+    xai_result_free(want);
+  }
+  inputs_free(&small);
+  inputs_free(&large);
+  net_close(&n);
+}
+END_TEST
+
+/* Each of several kinds of work fits the limit alone: none fails for what another left behind. */
+START_TEST(what_fits_alone_runs) {
+  net n = net_open("opset 13; input x N,100; const w 100,3 ~1; output y; a = Tanh(x); b = Tanh(a);"
+                   "c = Tanh(b); d = Tanh(c); e = Tanh(d); f = Tanh(e); g = Tanh(f); h = Tanh(g);"
+                   "i = Tanh(h); j = Tanh(i); y = MatMul(j, w)", 1);
+  inputs in[2] = {inputs_of(&n, 2000, 1), inputs_of(&n, 1999, 1)};
+  int64_t most = 0, bill;
+  ask work[10];
+  int n_work = 0, kinds = XAI_LRP ? 4 : 2;
+  for (int k = 0; k < 2; k++) {
+    work[n_work++] = (ask){.x = {in[k].x[0]}};
+    for (int m = 0; m < kinds; m++) work[n_work++] = (ask){methods[2 * m], .x = {in[k].x[0]}};
+  }
+  for (int i = 0; i < n_work; i++) {
+    ck_assert_msg(!ask_status(&n, work[i], NULL, &bill, &net_error), "%s", net_error.text);
+    if (bill > most) most = bill;
+  }
+  xai_session_free(n.s);
+  limit_session(&n, most + (64 << 10));
+  for (int i = 0; i < n_work; i++) xai_result_free(explain(&n, work[i * 7 % n_work]));
+  for (int k = 0; k < 2; k++) inputs_free(&in[k]);
+  net_close(&n);
+}
+END_TEST
+
+/* The bill covers what a call takes, and is not absurd. */
+START_TEST(the_bill_is_paid) {
+  static const char *const some[] = {NULL, "gradient", "lrp-0", "lrp-gamma", "lrp-alpha-beta"};
+  for (int64_t items = 1; items <= 64; items *= 64)
+    for (int m = 0; m < (XAI_LRP ? 5 : 2); m++) {
+      counter c = {.lock = PTHREAD_MUTEX_INITIALIZER};
+      net n = {graph_open(models[_i].text), NULL};
+      xai_options o = {
+          .struct_size = sizeof o, .threads = 1, .realloc = counted, .realloc_user = &c};
+      ck_assert_msg(!xai_session_create(n.g, &o, &n.s, &net_error), "%s", net_error.text);
+      inputs in = inputs_of(&n, items, 1);
+      ask a = {some[m], .x = {in.x[0], in.x[1]}};
+      long long before = c.now;
+      int64_t bill;
+      ck_assert_msg(!ask_status(&n, a, NULL, &bill, &net_error), "%s", net_error.text);
+      c.most = c.now;
+      xai_result *r = explain(&n, a);
+      long long paid = c.most - before;
+      ck_assert_msg(paid <= bill && bill <= 40 * paid + (16 << 20),
+                    "%s %s, %lld items: a bill of %lld, %lld taken", models[_i].name,
+                    some[m] ? some[m] : "run", (long long)items, (long long)bill, paid);
+      xai_session_free(n.s);
+      xai_graph_free(n.g);
+      xai_result_free(r);
+      ck_assert(c.now == 0 && c.blocks == 0);
+      inputs_free(&in);
+    }
+}
+END_TEST
+
+int main(void) {
+  Suite *suite = suite_create("session");
+  TCase *tc = tcase_create("session");
+  tcase_add_loop_test(tc, a_batch_is_its_items, 0, MODELS);
+  tcase_add_loop_test(tc, many_targets_are_each_alone, 0, MODELS);
+  tcase_add_loop_test(tc, threads_and_sessions_do_not_show, 0, MODELS);
+  tcase_add_loop_test(tc, large_work_is_the_same_on_threads, 0, 2);
+  tcase_add_loop_test(tc, a_graph_serves_sessions_at_once, 0, 3);
+  tcase_add_loop_test(tc, a_session_is_busy, 0, MODELS);
+  tcase_add_loop_test(tc, cancelled_at_every_step, 0, MODELS);
+  tcase_add_test(tc, cancelled_from_another_thread);
+  tcase_add_test(tc, a_limit_leaves_the_session_whole);
+  tcase_add_test(tc, what_fits_alone_runs);
+  tcase_add_loop_test(tc, the_bill_is_paid, 0, MODELS);
+  suite_add_tcase(suite, tc);
+  return run_suite(suite);
+}
