@@ -62,6 +62,7 @@ static void operand_views(const xai__plan *p, const xai__node *node, xai__view *
 static int infer_shapes(planner *q) {
   xai__plan *p = q->p;
   const xai_graph *g = p->graph;
+  double budget = XAI__AHEAD;
   for (int i = 0; i < p->n_nodes; i++) {
     const xai__node *node = &g->nodes[p->node[i]];
     xai__view *out = q->in + node->n_in;
@@ -70,7 +71,7 @@ static int infer_shapes(planner *q) {
     int status = xai__node_infer(&c, g->options.max_tensor);
     bool known = true;
     for (int k = 0; k < node->n_in; k++) known = known && (node->in[k] < 0 || q->in[k].data);
-    known = known || node->op->shape_only;
+    known = (known || node->op->shape_only) && !status && xai__node_is_quick(&c, &budget);
     for (int k = 0; k < node->n_out && !status; k++) {
       if (node->out[k] < 0) continue;
       if (known) {

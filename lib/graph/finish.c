@@ -131,8 +131,9 @@ static int remove_identities(xai_graph *g, xai_error *err) {
   return XAI_OK;
 }
 
-/* Runs a node whose operands are constants; its results become constants. */
-static int fold_node(xai_graph *g, const xai__node *node, xai__engine *e, xai_error *err) {
+/* Runs a node whose operands are constants; its results become constants, unless it would take long. */
+static int fold_node(xai_graph *g, const xai__node *node, xai__engine *e, double *budget,
+                     bool *folded, xai_error *err) {
   size_t n_in = (size_t)node->n_in, n_out = (size_t)node->n_out;
   xai__view *views = xai__new(g->memory, n_in + n_out, sizeof *views, err);
   bool *all_static = xai__new(g->memory, n_in + 1, sizeof *all_static, err);
@@ -145,14 +146,15 @@ static int fold_node(xai_graph *g, const xai__node *node, xai__engine *e, xai_er
     }
     xai__call c = {node, node->n_in, node->n_out, views, views + n_in, all_static, e, err};
     status = xai__node_infer(&c, g->options.max_tensor);
-    for (size_t k = 0; k < n_out && !status; k++) {
+    *folded = !status && xai__node_is_quick(&c, budget);
+    for (size_t k = 0; k < n_out && !status && *folded; k++) {
       if (node->out[k] < 0) continue;
       size_t bytes = (size_t)xai__count(&c.out[k].shape) * xai__dtype_size(c.out[k].dtype);
       c.out[k].data = xai__arena_new(&g->arena, bytes + 1, 1, err);
       if (!c.out[k].data) status = err->status;
     }
-    if (!status) status = xai__node_forward(&c);
-    for (size_t k = 0; k < n_out && !status; k++)
+    if (!status && *folded) status = xai__node_forward(&c);
+    for (size_t k = 0; k < n_out && !status && *folded; k++)
       if (node->out[k] >= 0) {
         g->values[node->out[k]].constant = c.out[k];
         g->values[node->out[k]].shape = c.out[k].shape;
@@ -180,6 +182,7 @@ static int fold_constants(xai_graph *g, xai_error *err) {
   xai__engine *e = NULL;
   XAI__TRY(xai__engine_create(g->memory, 1, g->options.max_isa, &e, err));
   int kept = 0, status = XAI_OK;
+  double budget = XAI__AHEAD;
   for (int i = 0; i < g->n_nodes && !status; i++) {
     const xai__node node = g->nodes[i];
     bool constant = true, is_static = true;
@@ -191,10 +194,9 @@ static int fold_constants(xai_graph *g, xai_error *err) {
     status = declared_dtypes(g, &node, err);
     for (int k = 0; k < node.n_out; k++)
       if (node.out[k] >= 0) g->values[node.out[k]].is_static = is_static || node.op->shape_only;
-    if (constant && !status)
-      status = fold_node(g, &node, e, err);
-    else
-      g->nodes[kept++] = node;
+    bool folded = false;
+    if (constant && !status) status = fold_node(g, &node, e, &budget, &folded, err);
+    if (!folded) g->nodes[kept++] = node;
     if (status) xai__fail_at_node(err, i, node.name);
   }
   if (!status) g->n_nodes = kept;

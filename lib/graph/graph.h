@@ -66,6 +66,10 @@ int xai__graph_find(const xai_graph *g, const char *name); /* value, or -1 */
 
 /* Fills out[].shape and dtype and checks them against `max_tensor` elements. */
 int xai__node_infer(xai__call *c, int64_t max_tensor);
+/* Whether a node may be computed ahead of the run, where nobody can cancel: products of constants cost
+ * more than they weigh, and share a budget of XAI__AHEAD multiplications. */
+#define XAI__AHEAD 1e10
+bool xai__node_is_quick(const xai__call *c, double *budget);
 /* Writes out[].data, which are there. */
 int xai__node_forward(xai__call *c);
 /* The operator's vjp: gin += J' gout; nothing where it has none. */

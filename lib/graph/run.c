@@ -1,4 +1,5 @@
 /* One node: shapes, then values. */
+#include <math.h>
 #include <string.h>
 
 #include "graph/graph.h"
@@ -31,6 +32,17 @@ int xai__node_infer(xai__call *c, int64_t max_tensor) {
                        (long long)max_tensor);
   }
   return XAI_OK;
+}
+
+bool xai__node_is_quick(const xai__call *c, double *budget) {
+  if (!c->node->op->product) return true;
+  /* |A| |B| |C| of a matrix product is the square of its multiplications. */
+  double work = (double)xai__count(&c->out[0].shape);
+  for (int k = 0; k < 2; k++) work *= (double)xai__count(&c->in[k].shape);
+  work = sqrt(work);
+  if (work > *budget) return false;
+  *budget -= work;
+  return true;
 }
 
 int xai__node_forward(xai__call *c) {
