@@ -103,6 +103,29 @@ static int infer(xai__call *c) {
   return xai__infer_broadcast(c, 0);
 }
 
+/* Before opset 7, `axis` said where the second shape begins in the first: at its end is as today. */
+typedef struct {
+  int64_t broadcast, axis; /* INT64_MIN: absent */
+} legacy_attr;
+static const xai__field legacy_fields[] = {
+    {.name = "broadcast", .type = XAI__INT, .offset = offsetof(legacy_attr, broadcast)},
+    {.name = "axis", .type = XAI__INT, .offset = offsetof(legacy_attr, axis), .preset = -0x1p63},
+    {0}};
+
+static int legacy_infer(xai__call *c) {
+  int64_t axis = ((const legacy_attr *)c->node->attr)->axis;
+  int axis_at, end = c->in[0].shape.rank - c->in[1].shape.rank;
+  if (axis != INT64_MIN && end != c->in[0].shape.rank) {
+    XAI__TRY(xai__axis(axis, c->in[0].shape.rank, c, &axis_at));
+    if (axis_at != end && xai__count(&c->in[1].shape) != 1)
+      return xai__fail(c->err, XAI_E_UNSUPPORTED, c->node->name,
+                       "%s: shape %s along axis %d of %s, only the last axes are supported",
+                       c->node->op->type, xai__shape_text(&c->in[1].shape).text, axis_at,
+                       xai__shape_text(&c->in[0].shape).text);
+  }
+  return infer(c);
+}
+
 static int forward(xai__call *c, const function *f) {
   xai__run_fn run = c->in[0].dtype == XAI_F32 ? f->f32 : f->i64;
   xai__broadcast_each(c, &c->out[0], &c->in[0], &c->in[1], run);
@@ -147,7 +170,8 @@ static xai__crossing power_crossing(const xai__node *node, const bool *in_static
     return vjp(c, &function_##Type, gout, gin);                                                    \
   }
 #define BINARY_OP(Type)                                                                            \
-  .type = #Type, .min_in = 2, .max_in = 2, .min_out = 1, .max_out = 1, .since = 7, .infer = infer, \
+  .type = #Type, .min_in = 2, .max_in = 2, .min_out = 1, .max_out = 1, .since = 6,                 \
+  .fields = legacy_fields, .attr_size = sizeof(legacy_attr), .infer = legacy_infer,                \
   .forward = forward_##Type, .vjp = vjp_##Type
 
 BINARY(Add, {add_f32, add_i64, {NULL, 1}, {NULL, 1}})

@@ -1,7 +1,9 @@
 /* Resize, Upsample: nearest, linear or cubic, by scales or to sizes.
  *
  * Relevance: nearest is routed, the others are linear maps without weights (norm). Upsample and
- * Resize of opset 10 count pixels from their corner (asymmetric) and round down. */
+ * Resize of opset 10 count pixels from their corner (asymmetric) and round down. align_corners goes
+ * by whole result sizes, as PyTorch and onnxruntime do, not by size * scale as the standard's
+ * reference does. */
 #include "op/resize.h"
 
 #include <math.h>
