@@ -12,7 +12,7 @@ typedef struct entry {
   const char *name, *value;
   size_t n_name, n_value;
   double low, high;
-  bool choice;
+  bool choice, takes_tensor; /* one of some words; a tensor will do */
 } entry;
 
 /* Reads the entry at *at and moves on; false at the end. */
@@ -20,8 +20,11 @@ static bool next_entry(const char **at, entry *e) {
   const char *s = *at;
   if (!s || !*s) return false;
   size_t n = strcspn(s, ";"), equals = strcspn(s, "="), bracket = strcspn(s, "[;");
-  *e = (entry){s, s + equals + 1, equals, bracket - equals - 1, -(double)INFINITY, (double)INFINITY,
-               memchr(s, '|', n) != NULL};
+  const char *value = s + equals + 1;
+  bool several = memchr(s, '|', n) != NULL;
+  *e = (entry){s, value, equals, bracket - equals - 1, -(double)INFINITY, (double)INFINITY, false, false};
+  e->takes_tensor = bracket == equals + 1 || (several && n > 7 && !memcmp(s + n - 7, "|tensor", 7));
+  e->choice = several && !strchr("0123456789+-.", *value);
   if (s[bracket] == '[') {
     char low[32] = "", high[32] = "";
     size_t comma = bracket + 1 + strcspn(s + bracket + 1, ","), end = comma + strcspn(s + comma, "]");
@@ -80,8 +83,7 @@ void xai__params_schema(xai__params *p, const char *schema) {
     xai__value *v = &p->v[p->n++];
     *v = (xai__value){.set = e.n_value > 0};
     memcpy(v->name, name, sizeof name);
-    size_t n = e.choice ? strcspn(e.value, "|") : e.n_value;
-    snprintf(v->text, sizeof v->text, "%.*s", (int)n, e.value);
+    snprintf(v->text, sizeof v->text, "%.*s", (int)strcspn(e.value, "|[;"), e.value);
     double number;
     if (!e.choice && xai__number_parse(v->text, &number)) set_number(v, number);
   }
@@ -102,9 +104,9 @@ int xai__params_set(xai__params *p, const char *schema, const char *what, const 
   v->tensor = value->tensor;
   if (value->tensor) {
     snprintf(v->text, sizeof v->text, "<tensor>");
-    if (e.choice && !has_choice(&e, "tensor"))
-      return xai__fail(err, XAI_E_ARGUMENT, name, "parameter '%s' of %s is a word, not a tensor",
-                       name, what);
+    if (!e.takes_tensor)
+      return xai__fail(err, XAI_E_ARGUMENT, name, "parameter '%s' of %s is a %s, not a tensor", name,
+                       what, e.choice ? "word" : "number");
   } else if (e.choice) {
     if (!value->text || !strcmp(value->text, "tensor") || !has_choice(&e, value->text))
       return xai__fail(err, XAI_E_ARGUMENT, name, "parameter '%s' of %s is one of %.*s, not '%s'",
@@ -120,7 +122,7 @@ int xai__params_set(xai__params *p, const char *schema, const char *what, const 
         return xai__fail(err, XAI_E_ARGUMENT, name, "parameter '%s' of %s is a number, not '%s'",
                          name, what, value->text);
       set_label(v, value->text); /* no default: a name may do */
-    } else if (!(number >= e.low && number <= e.high)) {
+    } else if (!(number >= e.low && number <= e.high) || !isfinite(number)) {
       return xai__fail(err, XAI_E_ARGUMENT, name, "parameter '%s' of %s is %s, not within %s to %s",
                        name, what, xai__number_text(number).text, xai__number_text(e.low).text,
                        xai__number_text(e.high).text);

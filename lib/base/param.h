@@ -1,7 +1,7 @@
 /* Named parameters checked against a schema.
  *
- * Schema: entries joined by ';': "gamma=0.25", "bias=absorb|zero" (first choice is the default;
- * the choice "tensor" stands for any tensor), "low=" (no default: unset). A bound follows in brackets: "gamma=0.25[0,inf]",
+ * Schema: entries joined by ';': "gamma=0.25", "bias=absorb|zero" (first choice is the default),
+ * "root=0|tensor" (or a tensor), "low=" (no default: unset; a number, a name or a tensor). A bound follows in brackets: "gamma=0.25[0,inf]",
  * "steps=50[1,100000]". */
 #ifndef XAI_BASE_PARAM_H
 #define XAI_BASE_PARAM_H

@@ -11,7 +11,7 @@
 #define GAMMA "gamma=0.25[0,inf];"
 #define BOUNDS "low=;high=;"
 
-#define BASELINE "baseline=0;"
+#define BASELINE "baseline=0|tensor;"
 #define STEPS "steps=50[1,100000];quadrature=gauss-legendre|riemann-right;"
 
 #define BY_GRADIENT(name, schema, backward, finish) \
@@ -27,13 +27,15 @@ static const xai__method methods[] = {
     BY_GRADIENT("gradient", "", XAI__PLAIN, XAI__AS_IS),
     BY_GRADIENT("saliency", "", XAI__PLAIN, XAI__ABSOLUTE),
     BY_GRADIENT("sensitivity", "", XAI__PLAIN, XAI__SQUARE_OF),
-    BY_GRADIENT("gradient-x-input", "root=0;", XAI__PLAIN, XAI__TIMES_INPUT),
+    BY_GRADIENT("gradient-x-input", "root=0|tensor;", XAI__PLAIN, XAI__TIMES_INPUT),
     BY_GRADIENT("guided-backprop", "", XAI__GUIDED, XAI__AS_IS),
     BY_GRADIENT("deconvnet", "", XAI__DECONV, XAI__AS_IS),
     OF_ITS_OWN("taylor", "", xai__run_taylor),
     OF_ITS_OWN("integrated-gradients", BASELINE STEPS, xai__run_integrated),
+    OF_ITS_OWN("deeplift-rescale", BASELINE, xai__run_deeplift_rescale),
+    OF_ITS_OWN("deeplift-revealcancel", BASELINE, xai__run_deeplift_revealcancel),
     OF_ITS_OWN("expected-gradients", "background=;" STEPS, xai__run_expected),
-    OF_ITS_OWN("smoothgrad", "samples=20[1,100000];noise=0.1[0,inf];of=gradient;root=0;" BASELINE STEPS,
+    OF_ITS_OWN("smoothgrad", "samples=20[1,100000];noise=0.1[0,inf];of=gradient;root=0|tensor;" BASELINE STEPS,
                xai__run_smoothgrad),
     OF_ITS_OWN("grad-cam", "layer=;", xai__run_gradcam),
     OF_ITS_OWN("occlusion", "window=8[1,inf];stride=4[1,inf];value=0;", xai__run_occlusion),
