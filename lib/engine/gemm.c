@@ -22,6 +22,7 @@ typedef struct job {
   const xai__problem *p;
   int64_t row_parts, lane_parts; /* of one batch */
   int64_t k_pieces, row_block, lane_block;
+  bool all_of_k; /* of the rows is packed at once: lanes are then read from end to end */
   int panel; /* lanes of a full panel */
   size_t rows_size, panel_size, slots_size;
   float *scratch;
@@ -53,6 +54,10 @@ static void pack(const job *j, const xai__side *s, int64_t batch, int64_t first,
   s->pack(s, j->k, batch, first, n, k.begin, k.end, width, to);
   if (s->edit.form != XAI__ONES && !xai__edit_is_identity(s->edit))
     j->k->edit(s->edit, to, (k.end - k.begin) * width);
+}
+
+static range piece_of_k(const job *j, int64_t i) {
+  return part((range){0, j->p->k}, j->k_pieces, 1, i);
 }
 
 /* Row tiles of a block differ by at most one in height and lie behind each other. */
@@ -100,28 +105,44 @@ static void multiply(const job *j, const area *s, const float *a, const float *b
   }
 }
 
+/* Piece `i` of K for the lane panel that begins at `lane`. */
+static void panel(const job *j, area *s, int64_t i, int64_t lane, int64_t end, const float *rows,
+                  float *packed, int64_t *lane_at, float *slot) {
+  const int n = (int)at_most(j->panel, end - lane);
+  const int width = n > j->k->vector ? 2 * j->k->vector : j->k->vector;
+  s->first = i == 0;
+  s->last = i == j->k_pieces - 1;
+  s->k = piece_of_k(j, i);
+  s->lanes = (range){lane, lane + n};
+  s->lane_at = lane_at;
+  if (s->last) j->p->lane->place(j->p->lane, s->batch, lane, n, lane_at);
+  pack(j, j->p->lane, s->batch, lane, n, s->k, width, packed);
+  multiply(j, s, rows, packed, slot);
+}
+
 static void block(const job *j, int64_t batch, range rows, range lanes, int thread) {
   float *packed_rows =
       j->scratch + (size_t)thread * (j->rows_size + j->panel_size + j->slots_size);
-  float *panel = packed_rows + j->rows_size, *slots = panel + j->panel_size;
+  float *packed = packed_rows + j->rows_size, *slots = packed + j->panel_size;
   int64_t *row_at = j->row_at + thread * j->row_block, lane_at[XAI__MAX_LANES];
-  const xai__side *row = j->p->row, *lane = j->p->lane;
-  const int64_t slots_a_panel = row_tiles(j, rows) * j->k->rows * j->panel;
-  row->place(row, batch, rows.begin, (int)(rows.end - rows.begin), row_at);
+  area s = {.batch = batch, .rows = rows, .row_at = row_at};
+  const int64_t height = rows.end - rows.begin;
+  const int64_t slots_a_panel = j->k_pieces > 1 ? row_tiles(j, rows) * j->k->rows * j->panel : 0;
+  j->p->row->place(j->p->row, batch, rows.begin, (int)height, row_at);
+  if (j->all_of_k) {
+    for (int64_t i = 0; i < j->k_pieces; i++)
+      pack_rows(j, batch, rows, piece_of_k(j, i), packed_rows + height * piece_of_k(j, i).begin);
+    for (int64_t l = lanes.begin; l < lanes.end; l += j->panel)
+      for (int64_t i = 0; i < j->k_pieces; i++)
+        panel(j, &s, i, l, lanes.end, packed_rows + height * piece_of_k(j, i).begin, packed,
+              lane_at, slots);
+    return;
+  }
   for (int64_t i = 0; i < j->k_pieces; i++) {
-    area s = {batch, rows, {0, 0}, part((range){0, j->p->k}, j->k_pieces, 1, i), row_at, lane_at,
-              i == 0, i == j->k_pieces - 1};
-    pack_rows(j, batch, rows, s.k, packed_rows);
     float *slot = slots;
-    for (int64_t l = lanes.begin; l < lanes.end; l += j->panel) {
-      const int n = (int)at_most(j->panel, lanes.end - l);
-      const int width = n > j->k->vector ? 2 * j->k->vector : j->k->vector;
-      s.lanes = (range){l, l + n};
-      lane->place(lane, batch, l, n, lane_at);
-      pack(j, lane, batch, l, n, s.k, width, panel);
-      multiply(j, &s, packed_rows, panel, slot);
-      if (j->k_pieces > 1) slot += slots_a_panel;
-    }
+    pack_rows(j, batch, rows, piece_of_k(j, i), packed_rows);
+    for (int64_t l = lanes.begin; l < lanes.end; l += j->panel, slot += slots_a_panel)
+      panel(j, &s, i, l, lanes.end, packed_rows, packed, lane_at, slot);
   }
 }
 
@@ -169,20 +190,18 @@ static void plan(const xai__engine *e, job *j) {
   const int64_t task_rows = ceil_div(rows, j->row_parts);
   j->k_pieces = ceil_div(p->k, task_rows <= FEW_ROWS ? LONGEST_K_OF_FEW_ROWS : LONGEST_K);
   if (j->k_pieces == 0) j->k_pieces = 1;
-  const int64_t k = at_least(1, ceil_div(p->k, j->k_pieces)), height = j->k->rows;
+  j->all_of_k = j->k_pieces == 1 || task_rows * p->k <= ROW_FLOATS;
+  const int64_t piece = at_least(1, ceil_div(p->k, j->k_pieces)), height = j->k->rows;
+  const int64_t k = j->all_of_k ? at_least(1, p->k) : piece;
   const int64_t most_rows = at_most(MOST_ROWS, ROW_FLOATS / k);
   j->row_block = at_most(task_rows, at_least(height, most_rows / height * height));
-  j->lane_block = lanes;
-  int64_t slots = 1;
-  if (j->k_pieces > 1) {
-    const int64_t column = ceil_div(j->row_block, height) * height * j->panel;
-    const int64_t task_panels = ceil_div(ceil_div(lanes, j->panel), j->lane_parts);
-    slots = at_most(task_panels, at_least(1, SLOT_FLOATS / column));
-    j->lane_block = slots * j->panel;
-    slots *= ceil_div(j->row_block, height);
-  }
+  const int64_t tiles = ceil_div(j->row_block, height);
+  const int64_t most_panels = at_least(1, SLOT_FLOATS / (tiles * height * j->panel));
+  const int64_t panels = at_most(ceil_div(ceil_div(lanes, j->panel), j->lane_parts), most_panels);
+  j->lane_block = j->all_of_k ? lanes : panels * j->panel;
+  const int64_t slots = j->k_pieces == 1 ? 1 : j->all_of_k ? tiles : tiles * panels;
   j->rows_size = (size_t)ceil_div(j->row_block * k, 16) * 16;
-  j->panel_size = (size_t)ceil_div(k * j->panel, 16) * 16;
+  j->panel_size = (size_t)ceil_div(piece * j->panel, 16) * 16;
   j->slots_size = (size_t)(slots * height * j->panel);
 }
 

@@ -106,7 +106,7 @@ static void transpose(const float *from, int64_t stride, int count, int64_t k, i
 static void copy(const float *from, int64_t stride, int count, int64_t k, int width, float *to) {
   for (; k > 0; k--, to += width, from += stride) {
     for (int i = count; i < width; i++) to[i] = 0;
-    __builtin_prefetch(from + width); /* of the next panel */
+    for (int i = 0; i < width; i += 16) __builtin_prefetch(from + width + i); /* the next panel */
     copy_run(from, count, to);
   }
 }
@@ -122,7 +122,7 @@ static void gather(const float *from, int64_t plane, int64_t channels, const xai
       if (ones)
         for (int i = 0; i < run[j].count; i++) to[run[j].at + i] = 1;
       else if (step == 1) {
-        __builtin_prefetch(from + run[j].from + width);
+        for (int i = 0; i < width; i += 16) __builtin_prefetch(from + run[j].from + width + i);
         copy_run(from + run[j].from, run[j].count, to + run[j].at);
       } else if (step == 2)
         copy_even(from + run[j].from, run[j].count, to + run[j].at);
