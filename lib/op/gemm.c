@@ -1,8 +1,8 @@
 /* Gemm (ONNX 1, 7, 9, 11, 13): Y = alpha A B + beta C.
  *
- * A (M,K) or transA (K,M), B (K,N) or transB (N,K), C broadcast to Y (M,N), optional. A linear layer
- * where one of A and B is a constant and the other is not transposed. C is broadcast whether or not
- * `broadcast` (before opset 7) asks for it. */
+ * A (M,K) or transA (K,M), B (K,N) or transB (N,K), C optional and broadcast to Y (M,N), whether or
+ * not `broadcast` (before opset 7) asks for it. A linear layer where one of A and B is a constant
+ * and the other is not transposed. */
 #include "op/broadcast.h"
 
 typedef struct gemm_attr {
@@ -10,12 +10,13 @@ typedef struct gemm_attr {
   int64_t trans_a, trans_b, broadcast;
 } gemm_attr;
 
-static const xai__field fields[] = {{"alpha", XAI__FLOAT, offsetof(gemm_attr, alpha), 1, false},
-                                    {"beta", XAI__FLOAT, offsetof(gemm_attr, beta), 1, false},
-                                    {"transA", XAI__INT, offsetof(gemm_attr, trans_a), 0, false},
-                                    {"transB", XAI__INT, offsetof(gemm_attr, trans_b), 0, false},
-                                    {"broadcast", XAI__INT, offsetof(gemm_attr, broadcast), 0, false},
-                                    {0}};
+static const xai__field fields[] = {
+    {"alpha", XAI__FLOAT, offsetof(gemm_attr, alpha), 1, false},
+    {"beta", XAI__FLOAT, offsetof(gemm_attr, beta), 1, false},
+    {"transA", XAI__INT, offsetof(gemm_attr, trans_a), 0, false},
+    {"transB", XAI__INT, offsetof(gemm_attr, trans_b), 0, false},
+    {"broadcast", XAI__INT, offsetof(gemm_attr, broadcast), 0, false},
+    {0}};
 
 /* Y = op(A) op(B) without alpha and C. */
 static xai__gemm shape_of(const xai__call *c) {

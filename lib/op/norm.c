@@ -24,7 +24,7 @@ static const xai__field group_fields[] = {GROUPS, EPSILON, STASH, {0}};
 
 /* ---- geometry ---- */
 
-/* Element j of a row has parameter (row % period) * step + j / inner. */
+/* Element j of a row has parameter (row % period) * step + j / inner: EACH. */
 typedef struct layout {
   int64_t rows, len, period, step, inner, parameters;
   int axis; /* the row's axes are those from here on, where that makes sense */
@@ -141,66 +141,76 @@ typedef struct moments {
   double mean, inverse; /* m, 1 / s */
 } moments;
 
-static moments moments_of(const row_ctx *c, const float *x) {
-  double mean = 0, square = 0;
-  for (int64_t j = 0; j < c->l.len && !c->l.rms; j++) mean += (double)x[j];
-  mean /= (double)c->l.len;
-  for (int64_t j = 0; j < c->l.len; j++) square += ((double)x[j] - mean) * ((double)x[j] - mean);
-  return (moments){mean, 1 / sqrt(square / (double)c->l.len + (double)c->epsilon)};
+/* Element j of the row and its parameter k, without a division each. */
+#define EACH(c, row, j, k)                                                                 \
+  for (int64_t j = 0, k = (row) % (c)->l.period * (c)->l.step, left_ = (c)->l.inner;        \
+       j < (c)->l.len; j++, left_ > 1 ? (void)left_-- : (void)(left_ = (c)->l.inner, k++))
+
+enum { LANES = 8 }; /* of a sum: independent, so that additions overlap */
+
+static double combined(const double *lane) {
+  return ((lane[0] + lane[1]) + (lane[2] + lane[3])) + ((lane[4] + lane[5]) + (lane[6] + lane[7]));
 }
 
-static float parameter(const row_ctx *c, const float *p, int64_t row, int64_t j) {
-  return p[row % c->l.period * c->l.step + j / c->l.inner];
+static moments moments_of(const row_ctx *c, const float *x) {
+  double sum[LANES] = {0}, square[LANES] = {0}, len = (double)c->l.len;
+  for (int64_t j = 0; j < c->l.len && !c->l.rms; j++) sum[j % LANES] += (double)x[j];
+  double mean = combined(sum) / len;
+  for (int64_t j = 0; j < c->l.len; j++)
+    square[j % LANES] += ((double)x[j] - mean) * ((double)x[j] - mean);
+  return (moments){mean, 1 / sqrt(combined(square) / len + (double)c->epsilon)};
 }
 
 static void row_forward(const row_ctx *c, int64_t row) {
   const float *x = c->x + row * c->l.len;
+  float *y = c->y + row * c->l.len;
   moments m = moments_of(c, x);
-  for (int64_t j = 0; j < c->l.len; j++) {
-    float y = (float)(((double)x[j] - m.mean) * m.inverse) * parameter(c, c->w, row, j);
-    c->y[row * c->l.len + j] = c->b ? y + parameter(c, c->b, row, j) : y;
+  EACH(c, row, j, k) {
+    y[j] = (float)(((double)x[j] - m.mean) * m.inverse) * c->w[k] + (c->b ? c->b[k] : 0);
   }
   if (c->mean) c->mean[row] = (float)m.mean;
   if (c->inverse) c->inverse[row] = (float)m.inverse;
 }
 
-/* y += (h - mean h - n mean(h n)) / s, with h = w g and n = (x - m) / s */
+/* y += (h - mean h - n mean(h n)) / s, with h = w g and n = (x - m) / s; and what further results,
+ * the mean and 1 / s, hand back */
 static void row_vjp(const row_ctx *c, int64_t row) {
   const float *x = c->x + row * c->l.len, *g = c->g ? c->g + row * c->l.len : NULL;
+  float *y = c->y + row * c->l.len;
   moments m = moments_of(c, x);
   double sum = 0, along = 0, len = (double)c->l.len;
-  for (int64_t j = 0; g && j < c->l.len; j++) {
-    double h = (double)(g[j] * parameter(c, c->w, row, j));
-    sum += h;
-    along += h * ((double)x[j] - m.mean) * m.inverse;
-  }
+  if (g) EACH(c, row, j, k) {
+      double h = (double)(g[j] * c->w[k]);
+      sum += h;
+      along += h * ((double)x[j] - m.mean) * m.inverse;
+    }
   if (c->l.rms) sum = 0;
   double shift = c->g_mean ? (double)c->g_mean[row] : 0;
   double stretch = c->g_inverse ? (double)c->g_inverse[row] * m.inverse : 0;
-  for (int64_t j = 0; j < c->l.len; j++) {
-    double h = g ? (double)(g[j] * parameter(c, c->w, row, j)) : 0;
-    double n = ((double)x[j] - m.mean) * m.inverse;
-    c->y[row * c->l.len + j] +=
-        (float)((h - sum / len - n * (along / len + stretch / len)) * m.inverse + shift / len);
+  EACH(c, row, j, k) {
+    double h = g ? (double)(g[j] * c->w[k]) : 0, n = ((double)x[j] - m.mean) * m.inverse;
+    y[j] += (float)((h - (sum + n * (along + stretch)) / len) * m.inverse + shift / len);
   }
 }
 
 /* y += x (h - mean h) / s, h = w g */
 static void row_relevance(const row_ctx *c, int64_t row) {
   const float *x = c->x + row * c->l.len, *g = c->g + row * c->l.len;
+  float *y = c->y + row * c->l.len;
   moments m = moments_of(c, x);
   double sum = 0;
-  for (int64_t j = 0; j < c->l.len; j++) sum += (double)(g[j] * parameter(c, c->w, row, j));
-  for (int64_t j = 0; j < c->l.len; j++) {
-    double h = (double)(g[j] * parameter(c, c->w, row, j)) - sum / (double)c->l.len;
-    c->y[row * c->l.len + j] += (float)((double)x[j] * h * m.inverse);
+  EACH(c, row, j, k) { sum += (double)(g[j] * c->w[k]); }
+  double mean = sum / (double)c->l.len;
+  EACH(c, row, j, k) {
+    y[j] += (float)((double)x[j] * ((double)(g[j] * c->w[k]) - mean) * m.inverse);
   }
 }
 
 /* y = g - b */
 static void row_without_b(const row_ctx *c, int64_t row) {
-  for (int64_t j = 0; j < c->l.len; j++)
-    c->y[row * c->l.len + j] = c->g[row * c->l.len + j] - parameter(c, c->b, row, j);
+  const float *g = c->g + row * c->l.len;
+  float *y = c->y + row * c->l.len;
+  EACH(c, row, j, k) { y[j] = g[j] - c->b[k]; }
 }
 
 static void each_row(void *ctx, int64_t begin, int64_t end) {
@@ -247,10 +257,10 @@ static int vjp(xai__call *c, const xai__view *gout, const xai__view *gin) {
 }
 
 static void lose_bias(const row_ctx *ctx, double *ledger) {
-  for (int64_t row = 0; row < ctx->l.rows; row++)
-    for (int64_t j = 0; j < ctx->l.len; j++)
-      ledger[XAI__BIAS] +=
-          (double)ctx->g[row * ctx->l.len + j] * (double)parameter(ctx, ctx->b, row, j);
+  for (int64_t row = 0; row < ctx->l.rows; row++) {
+    const float *g = ctx->g + row * ctx->l.len;
+    EACH(ctx, row, j, k) { ledger[XAI__BIAS] += (double)g[j] * (double)ctx->b[k]; }
+  }
 }
 
 static int relevance(xai__call *c, const xai__own_options *o, const xai__view *gout,

@@ -109,6 +109,8 @@ static int64_t taps_before(int64_t start, int64_t d, int64_t kernel, int64_t end
 
 static taps taps_at(const xai__spatial *w, int i, int64_t o) {
   int64_t d = w->dilation[i], start = o * w->stride[i] - w->pad[i];
+  if (start >= 0 && start + (w->kernel[i] - 1) * d < w->in[i]) /* no division inside the image */
+    return (taps){start, w->kernel[i], w->kernel[i]};
   int64_t skip = start < 0 ? (d - 1 - start) / d : 0;
   int64_t n = taps_before(start, d, w->kernel[i], w->in[i]);
   return (taps){start + skip * d, n > skip ? n - skip : 0,

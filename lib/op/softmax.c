@@ -5,8 +5,8 @@
  * along `axis`; before opset 13 along all axes from `axis` on (default 1, later the last one).
  * x (outer, len, inner). Relevance through p [Achtibat et al. 2024, eq. 13]: R_x = x (R - p sum R),
  * 0 where x is -inf (masked). Through l, the difference of x and a logsumexp, gradient times input:
- * with s = R / stab(l), R_x = x (s - p sum s). softmax=detach hands nothing on through either. Hardmax, 1 at
- * the first maximum and 0 elsewhere, is a decision and carries none. */
+ * with s = R / stab(l), R_x = x (s - p sum s). softmax=detach hands nothing on through either.
+ * Hardmax, 1 at the first maximum and 0 elsewhere, is a decision and carries none. */
 #include "op/own.h"
 #include <math.h>
 #include <string.h>
@@ -144,7 +144,9 @@ static int forward(xai__call *c) {
 }
 
 static int forward_hardmax(xai__call *c) {
-  return run_rows(c, (row_ctx){.row = row_hardmax, .x = xai__f(&c->in[0]), .out = xai__f(&c->out[0])});
+  return run_rows(c, (row_ctx){.row = row_hardmax,
+                               .x = xai__f(&c->in[0]),
+                               .out = xai__f(&c->out[0])});
 }
 
 static int vjp(xai__call *c, const xai__view *gout, const xai__view *gin) {
