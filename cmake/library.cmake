@@ -5,10 +5,10 @@ file(GLOB sources CONFIGURE_DEPENDS lib/*/*.c)
 
 # Kernels carry their instruction set in their name; the dispatcher picks one at run time.
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64|amd64")
-  set(isa_avx2 -mavx2 -mfma -ffp-contract=fast)
-  set(isa_avx512 -mavx512f -mavx512dq -mavx512bw -mavx512vl -mfma -ffp-contract=fast)
+  set(isa_avx2 -mavx2 -mfma)
+  set(isa_avx512 -mavx512f -mavx512dq -mavx512bw -mavx512vl -mfma)
 elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "aarch64|arm64")
-  set(isa_neon -ffp-contract=fast)
+  set(isa_neon "")
 endif()
 foreach(isa avx2 avx512 neon)
   set(kernels ${sources})
@@ -20,10 +20,11 @@ foreach(isa avx2 avx512 neon)
   endif()
 endforeach()
 
-# No -ffast-math: the two flags below let loops vectorise and change no result.
+# No -ffast-math: the first two flags below let loops vectorise and change no result. No contraction:
+# kernels ask for fused operations by name, so that every path of an element has the same bits.
 add_library(libxai_objects OBJECT ${sources})
 set_target_properties(libxai_objects PROPERTIES POSITION_INDEPENDENT_CODE ON)
-target_compile_options(libxai_objects PRIVATE -fno-math-errno -fno-trapping-math
+target_compile_options(libxai_objects PRIVATE -fno-math-errno -fno-trapping-math -ffp-contract=off
                                               $<$<NOT:$<CONFIG:Debug>>:-O3>)
 target_compile_definitions(libxai_objects PRIVATE XAI_BUILDING XAI_LRP=$<BOOL:${XAI_LRP}>)
 target_include_directories(libxai_objects PRIVATE include lib)
