@@ -1,5 +1,5 @@
 /* ROW(operator, operands, attributes, infer, value, slope, further members of its xai__op) */
-ROW(Relu, 1, NONE, infer, x > 0 ? x : 0, (float)(x > 0), .relu = true)
+ROW(Relu, 1, NONE, infer, x < 0 ? 0 : x, (float)(x > 0), .relu = true)
 ROW(LeakyRelu, 1, LEAKY, infer, x < 0 ? p->alpha * x : x, x > 0 ? 1 : p->alpha, PLAIN)
 ROW(ThresholdedRelu, 1, ALPHA_1, infer, x > p->alpha ? x : 0, (float)(x > p->alpha), PLAIN)
 ROW(Clip, 3, BOUNDS, infer_clip, clamp(x, p->alpha, p->beta),
