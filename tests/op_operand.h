@@ -37,7 +37,8 @@ static int64_t random_below(int64_t n) { return (int64_t)(random_u64() % (uint64
 
 /* A shuffled grid in (low, high): distinct values, none of them 0. */
 static void fill_grid(float *x, int64_t n, double low, double high) {
-  for (int64_t i = 0; i < n; i++) x[i] = (float)(low + (high - low) * ((double)i + 0.3) / (double)n);
+  double step = (high - low) / (double)n;
+  for (int64_t i = 0; i < n; i++) x[i] = (float)(low + ((double)i + 0.3) * step);
   for (int64_t i = n - 1; i > 0; i--) {
     int64_t j = random_below(i + 1);
     float t = x[i];

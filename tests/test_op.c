@@ -167,7 +167,8 @@ static xai__crossing crossing_of(const fixture *f) {
   return op->crossing ? op->crossing(&f->node, f->in_static) : op->cross;
 }
 
-static void check_close(const op_case *c, const char *what, const xai__view *a, const xai__view *b) {
+static void check_close(const op_case *c, const char *what, const xai__view *a,
+                        const xai__view *b) {
   for (int64_t i = 0; i < xai__count(&a->shape); i++)
     ck_assert_msg(fabsf(xai__f(a)[i] - xai__f(b)[i]) <= 1e-4f, "%s: %s: element %lld is %g, not %g",
                   describe(c), what, (long long)i, (double)xai__f(a)[i], (double)xai__f(b)[i]);

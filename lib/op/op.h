@@ -14,7 +14,7 @@
 
 typedef struct xai__attr {
   const char *name;
-  int type; /* ONNX AttributeProto.AttributeType: FLOAT 1, INT 2, STRING 3, TENSOR 4, FLOATS 6, INTS 7 */
+  int type; /* ONNX AttributeType: FLOAT 1, INT 2, STRING 3, TENSOR 4, FLOATS 6, INTS 7 */
   float f;
   int64_t i;
   const char *s;
@@ -35,10 +35,17 @@ typedef struct xai__floats {
   int n;
   const float *v;
 } xai__floats;
-typedef enum { XAI__INT, XAI__FLOAT, XAI__TEXT, XAI__INTS, XAI__FLOATS, XAI__TENSOR } xai__field_type;
+typedef enum {
+  XAI__INT,
+  XAI__FLOAT,
+  XAI__TEXT,
+  XAI__INTS,
+  XAI__FLOATS,
+  XAI__TENSOR
+} xai__field_type;
 typedef struct xai__field {
   const char *name;
-  xai__field_type type; /* int64_t, float, const char *, xai__ints, xai__floats, xai__attr (tensor) */
+  xai__field_type type; /* int64_t, float, const char *, xai__ints, xai__floats, xai__attr */
   size_t offset;
   double preset;
   bool required;
@@ -59,9 +66,9 @@ typedef struct xai__node {
 /* How relevance crosses a node. */
 typedef enum {
   XAI__CROSS_NONE,   /* does not: the result carries no relevance (Shape, comparisons, constants) */
-  XAI__CROSS_PASS,   /* unchanged to operand 0 or the only operand that is not static (activations) */
+  XAI__CROSS_PASS,   /* unchanged to operand 0 or the only one that is not static (activations) */
   XAI__CROSS_LINEAR, /* a linear layer: an LRP rule through its `product` */
-  XAI__CROSS_NORM,   /* a linear map without weights: in proportion to the contributions (pooling, Add) */
+  XAI__CROSS_NORM,   /* a linear map without weights: in proportion to what is added (pooling, Add) */
   XAI__CROSS_ROUTE,  /* moved by the operator's own vjp (Reshape, Concat, MaxPool) */
   XAI__CROSS_GATE,   /* product of two activations */
   XAI__CROSS_OWN,    /* the operator's own function (softmax, layer norm, matmul of activations) */
@@ -70,7 +77,13 @@ typedef enum {
 
 /* What a factor of a product may be. Tanh is one only where the other factor is none; a scale is an
  * inverse norm that the graph found. */
-enum xai__gate { XAI__NO_GATE, XAI__GATE_TANH, XAI__GATE_SIGMOID, XAI__GATE_SOFTMAX, XAI__GATE_SCALE };
+enum xai__gate {
+  XAI__NO_GATE,
+  XAI__GATE_TANH,
+  XAI__GATE_SIGMOID,
+  XAI__GATE_SOFTMAX,
+  XAI__GATE_SCALE
+};
 
 /* One node's operands. An absent optional operand has rank -1; unknown (infer) or unwanted
  * (gin, gout) data are NULL. */
@@ -120,20 +133,21 @@ struct xai__op {
   /* Declared dtype of output k; NULL: that of operand 0. */
   int (*dtype)(const xai__node *node, const int *in_dtype, int k);
   int (*forward)(xai__call *c);
-  /* gin[i] += J_i' gout, for each gin[i] whose data is not NULL; gout[k].data NULL: zero. in and out
-   * hold the values of the forward pass. NULL: no derivative (or zero). */
+  /* gin[i] += J_i' gout, for each gin[i] whose data is not NULL; gout[k].data NULL: zero. in and
+   * out hold the values of the forward pass. NULL: no derivative (or zero). */
   int (*vjp)(xai__call *c, const xai__view *gout, const xai__view *gin);
   xai__crossing cross; /* used where `crossing` is NULL */
   xai__crossing (*crossing)(const xai__node *node, const bool *in_static);
   /* LINEAR only: the product behind the node. x_operand: which operand is the input. Fills all but
    * p->n_bias and p->b, unless the node has its own bias operand. Shapes only when data are NULL.
-   * May put scaled or expanded constants into scratch (Gemm with alpha != 1): release it after use. */
+   * May put scaled or expanded constants into scratch (Gemm with alpha != 1): release it after
+   * use. */
   int (*product)(const xai__call *c, xai__product *p, int *x_operand);
   /* OWN only (also tried for ROUTE with maxpool != winner): gin += relevance from gout. */
   int (*relevance)(xai__call *c, const xai__own_options *o, const xai__view *gout,
                    const xai__view *gin);
   bool relu;    /* guided-backprop and deconvnet edit its backward pass: Relu, Clip with min 0 */
-  bool (*relu_at)(const xai__call *c); /* of a `relu`: is this node one? NULL: always (Clip: min 0) */
+  bool (*relu_at)(const xai__call *c); /* is this node one? NULL: always (Clip: if min is 0) */
   /* Softmax, LogSoftmax: the axis along which it normalises an operand of this rank. NULL: none. */
   int (*axis)(const xai__node *node, int rank);
   const char *pass_option; /* option under which relevance passes it unchanged: "batchnorm" */
@@ -152,7 +166,9 @@ int xai__op_import(const xai__op *op, const xai__attr *attrs, int n, void *attr,
 
 /* in [-rank, rank) to [0, rank); XAI_E_MODEL otherwise. */
 int xai__axis(int64_t axis, int rank, const xai__call *c, int *out);
-static inline bool xai__has(const xai__call *c, int i) { return i < c->n_in && c->in[i].shape.rank >= 0; }
+static inline bool xai__has(const xai__call *c, int i) {
+  return i < c->n_in && c->in[i].shape.rank >= 0;
+}
 /* c->in[i] must be known now (attribute or static operand): int64 list. */
 int xai__known_ints(xai__call *c, int i, const char *what, const int64_t **v, int64_t *n);
 /* Storage of c->in[i] must be float32, XAI_E_UNSUPPORTED otherwise. Absent is fine. */
