@@ -3,8 +3,8 @@
  *   O[..., i, j] = sum_k A[..., i, k] B[..., k, j]
  *
  * A (...,M,K) or (K), B (...,K,N) or (K), O (...,M,N) without the axes of 1-D operands; the leading
- * axes are broadcast. With a constant on one side it is a linear layer. Of two activations relevance
- * is shared [Achtibat et al. 2024, eq. 15]: s = R / stab(2 O), R_A = A (s B'), R_B = B (A' s). */
+ * axes are broadcast. With a constant on one side it is a linear layer. Two activations share the
+ * relevance [Achtibat et al. 2024, eq. 15]: s = R / stab(2 O), R_A = A (s B'), R_B = B (A' s). */
 #include "op/broadcast.h"
 #include "op/own.h"
 #include <string.h>

@@ -68,7 +68,7 @@ typedef enum {
   XAI__CROSS_NONE,   /* does not: the result carries no relevance (Shape, comparisons, constants) */
   XAI__CROSS_PASS,   /* unchanged to operand 0 or the only one that is not static (activations) */
   XAI__CROSS_LINEAR, /* a linear layer: an LRP rule through its `product` */
-  XAI__CROSS_NORM,   /* a linear map without weights: in proportion to what is added (pooling, Add) */
+  XAI__CROSS_NORM,   /* a linear map without weights: in proportion to the summands (pooling, Add) */
   XAI__CROSS_ROUTE,  /* moved by the operator's own vjp (Reshape, Concat, MaxPool) */
   XAI__CROSS_GATE,   /* product of two activations */
   XAI__CROSS_OWN,    /* the operator's own function (softmax, layer norm, matmul of activations) */
