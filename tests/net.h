@@ -104,6 +104,21 @@ static inline xai_tensor *net_input(const net *n, int k, int64_t items, uint64_t
   return tensor_by_chance(v->dtype, v->shape.rank, shape, seed);
 }
 
+/* Of a network of one or two inputs. */
+typedef struct inputs {
+  xai_tensor *x[2];
+} inputs;
+
+static inline inputs inputs_of(const net *n, int64_t items, uint64_t seed) {
+  inputs in = {{net_input(n, 0, items, seed), NULL}};
+  if (n->g->n_inputs > 1) in.x[1] = net_input(n, 1, items, seed + 1);
+  return in;
+}
+
+static inline void inputs_free(inputs *in) {
+  for (int k = 0; k < 2; k++) xai_tensor_free(in->x[k]);
+}
+
 static inline int64_t count_of(const xai_tensor *t) {
   const int64_t *shape;
   int64_t n = 1;
@@ -160,6 +175,22 @@ static inline void expect_near(const char *what, const float *a, const float *b,
                   (double)b[i], room);
 }
 
+/* Names and tensors, bit for bit. */
+static inline void expect_same_result(const char *what, const xai_result *a, const xai_result *b) {
+  const char *name, *text, *other;
+  const xai_tensor *t;
+  for (size_t i = 0; !xai_result_get(b, i, &name, &t, &text); i++) {
+    const xai_tensor *u;
+    ck_assert(!xai_result_get(a, i, &other, &u, NULL));
+    ck_assert_str_eq(name, other);
+    if (!t) continue;
+    ck_assert_int_eq(count_of(t), count_of(u));
+    size_t size = xai_tensor_dtype(t) == XAI_F32 ? 4 : 8;
+    ck_assert_msg(!memcmp(xai_tensor_data(t), xai_tensor_data(u), (size_t)count_of(t) * size),
+                  "%s: '%s' differs", what, name);
+  }
+}
+
 /* ---- asking ---- */
 
 enum { ASK_PARAMS = 12, ASK_ROWS = 4, ASK_AT = 64 };
@@ -208,10 +239,10 @@ static inline int ask_status(const net *n, ask a, xai_result **out, int64_t *bil
                              xai_error *err) {
   ask_text method = {.n = 0}, row_texts[ASK_ROWS] = {{.n = 0}};
   xai_row rows[ASK_ROWS];
-  xai_param inputs[4];
+  xai_param given[4];
   char row_text[512] = "", at_text[512] = "";
   const char *row_words[ASK_ROWS], *at[ASK_AT];
-  xai_request r = {.struct_size = sizeof r, .inputs = inputs, .from = a.from, .target = a.target,
+  xai_request r = {.struct_size = sizeof r, .inputs = given, .from = a.from, .target = a.target,
                    .top = a.top, .at = at, .rows = rows, .ledger = a.ledger, .cancel = a.cancel,
                    .progress = a.progress, .progress_user = a.user, .params = method.params};
   if (a.method) ask_split(&method, a.method);
@@ -220,7 +251,7 @@ static inline int ask_status(const net *n, ask a, xai_result **out, int64_t *bil
   r.n_params = method.n_params;
   for (int k = 0; k < n->g->n_inputs && k < 4; k++)
     if (a.x[k])
-      inputs[r.n_inputs++] = (xai_param){n->g->values[n->g->inputs[k]].name, a.x[k], NULL, 0};
+      given[r.n_inputs++] = (xai_param){n->g->values[n->g->inputs[k]].name, a.x[k], NULL, 0};
   if (a.rows) {
     snprintf(row_text, sizeof row_text, "%s", a.rows);
     r.n_rows = ask_words(row_text, row_words, ";");

@@ -1,4 +1,4 @@
-/* Sessions: the same bits however the work is cut, one call at a time, cancelling, limits. */
+/* Sessions: the same bits however the work is cut, one call at a time, cancelling. */
 #include <pthread.h>
 
 #include "models.h"
@@ -12,20 +12,6 @@ static const char *const methods[] = {"gradient",      "guided-backprop",       
 enum { METHODS = sizeof methods / sizeof *methods };
 
 static bool has_method(int i) { return XAI_LRP || i < 3; }
-
-typedef struct inputs {
-  xai_tensor *x[2];
-} inputs;
-
-static inputs inputs_of(const net *n, int64_t items, uint64_t seed) {
-  inputs in = {{net_input(n, 0, items, seed), NULL}};
-  if (n->g->n_inputs > 1) in.x[1] = net_input(n, 1, items, seed + 1);
-  return in;
-}
-
-static void inputs_free(inputs *in) {
-  for (int k = 0; k < 2; k++) xai_tensor_free(in->x[k]);
-}
 
 /* Item i alone, of a tensor [items, ...]. */
 static xai_tensor *item_of(const xai_tensor *t, int64_t i) {
@@ -42,21 +28,6 @@ static void expect_bits(const char *what, const float *a, const float *b, int64_
   for (int64_t i = 0; i < n; i++)
     ck_assert_msg(!memcmp(&a[i], &b[i], sizeof *a), "%s: element %lld is %.9g, not %.9g", what,
                   (long long)i, (double)a[i], (double)b[i]);
-}
-
-static void expect_same_result(const char *what, const xai_result *a, const xai_result *b) {
-  const char *name, *text, *other;
-  const xai_tensor *t;
-  for (size_t i = 0; !xai_result_get(b, i, &name, &t, &text); i++) {
-    const xai_tensor *u;
-    ck_assert(!xai_result_get(a, i, &other, &u, NULL));
-    ck_assert_str_eq(name, other);
-    if (!t) continue;
-    ck_assert_int_eq(count_of(t), count_of(u));
-    size_t size = xai_tensor_dtype(t) == XAI_F32 ? 4 : 8;
-    ck_assert_msg(!memcmp(xai_tensor_data(t), xai_tensor_data(u), (size_t)count_of(t) * size),
-                  "%s: '%s' differs", what, name);
-  }
 }
 
 /* ---- the same bits ---- */
@@ -357,115 +328,6 @@ START_TEST(cancelled_from_another_thread) {
 }
 END_TEST
 
-/* ---- limits ---- */
-
-typedef struct counter {
-  long long now, most, blocks;
-  pthread_mutex_t lock;
-} counter;
-
-static void *counted(void *user, void *p, size_t old_size, size_t size, size_t align) {
-  counter *c = user;
-  pthread_mutex_lock(&c->lock);
-  c->now += (long long)size - (long long)old_size;
-  if (c->now > c->most) c->most = c->now;
-  c->blocks += size ? (p ? 0 : 1) : -1;
-  pthread_mutex_unlock(&c->lock);
-  if (!size) {
-    free(p);
-    return NULL;
-  }
-  void *q = aligned_alloc(align, (size + align - 1) / align * align);
-  if (p && q) {
-    memcpy(q, p, old_size < size ? old_size : size);
-    free(p);
-  }
-  return q;
-}
-
-static void limit_session(net *n, int64_t max_memory) {
-  xai_options o = {.struct_size = sizeof o, .threads = 1, .max_memory = max_memory};
-  ck_assert_msg(!xai_session_create(n->g, &o, &n->s, &net_error), "%s", net_error.text);
-}
-
-START_TEST(a_limit_leaves_the_session_whole) {
-  net n = {graph_open(models[2].text), NULL};
-  limit_session(&n, 4 << 20);
-  inputs small = inputs_of(&n, 1, 1), large = inputs_of(&n, 5000, 1);
-  for (int m = 0; m < METHODS && has_method(m); m++) {
-    xai_result *r, *want = explain(&n, (ask){methods[m], .x = {small.x[0]}});
-    ask too_much = {methods[m], .x = {large.x[0]}};
-    ck_assert_int_eq(ask_status(&n, too_much, &r, NULL, &net_error), XAI_E_LIMIT);
-    ck_assert_ptr_null(r);
-    ck_assert_msg(strstr(net_error.text, "max_memory"), "%s", net_error.text);
-    too_much.method = NULL;
-    ck_assert_int_eq(ask_status(&n, too_much, &r, NULL, &net_error), XAI_E_LIMIT);
-    r = explain(&n, (ask){methods[m], .x = {small.x[0]}});
-    expect_same_result(methods[m], r, want);
-    xai_result_free(r);
-    xai_result_free(want);
-  }
-  inputs_free(&small);
-  inputs_free(&large);
-  net_close(&n);
-}
-END_TEST
-
-/* Each of several kinds of work fits the limit alone: none fails for what another left behind. */
-START_TEST(what_fits_alone_runs) {
-  net n = net_open("opset 13; input x N,100; const w 100,3 ~1; output y; a = Tanh(x); b = Tanh(a);"
-                   "c = Tanh(b); d = Tanh(c); e = Tanh(d); f = Tanh(e); g = Tanh(f); h = Tanh(g);"
-                   "i = Tanh(h); j = Tanh(i); y = MatMul(j, w)", 1);
-  inputs in[2] = {inputs_of(&n, 2000, 1), inputs_of(&n, 1999, 1)};
-  int64_t most = 0, bill;
-  ask work[10];
-  int n_work = 0, kinds = XAI_LRP ? 4 : 2;
-  for (int k = 0; k < 2; k++) {
-    work[n_work++] = (ask){.x = {in[k].x[0]}};
-    for (int m = 0; m < kinds; m++) work[n_work++] = (ask){methods[2 * m], .x = {in[k].x[0]}};
-  }
-  for (int i = 0; i < n_work; i++) {
-    ck_assert_msg(!ask_status(&n, work[i], NULL, &bill, &net_error), "%s", net_error.text);
-    if (bill > most) most = bill;
-  }
-  xai_session_free(n.s);
-  limit_session(&n, most + (64 << 10));
-  for (int i = 0; i < n_work; i++) xai_result_free(explain(&n, work[i * 7 % n_work]));
-  for (int k = 0; k < 2; k++) inputs_free(&in[k]);
-  net_close(&n);
-}
-END_TEST
-
-/* The bill covers what a call takes, and is not absurd. */
-START_TEST(the_bill_is_paid) {
-  static const char *const some[] = {NULL, "gradient", "lrp-0", "lrp-gamma", "lrp-alpha-beta"};
-  for (int64_t items = 1; items <= 64; items *= 64)
-    for (int m = 0; m < (XAI_LRP ? 5 : 2); m++) {
-      counter c = {.lock = PTHREAD_MUTEX_INITIALIZER};
-      net n = {graph_open(models[_i].text), NULL};
-      xai_options o = {
-          .struct_size = sizeof o, .threads = 1, .realloc = counted, .realloc_user = &c};
-      ck_assert_msg(!xai_session_create(n.g, &o, &n.s, &net_error), "%s", net_error.text);
-      inputs in = inputs_of(&n, items, 1);
-      ask a = {some[m], .x = {in.x[0], in.x[1]}};
-      long long before = c.now;
-      int64_t bill;
-      ck_assert_msg(!ask_status(&n, a, NULL, &bill, &net_error), "%s", net_error.text);
-      c.most = c.now;
-      xai_result *r = explain(&n, a);
-      long long paid = c.most - before;
-      ck_assert_msg(paid <= bill && bill <= 40 * paid + (16 << 20),
-                    "%s %s, %lld items: a bill of %lld, %lld taken", models[_i].name,
-                    some[m] ? some[m] : "run", (long long)items, (long long)bill, paid);
-      xai_session_free(n.s);
-      xai_graph_free(n.g);
-      xai_result_free(r);
-      ck_assert(c.now == 0 && c.blocks == 0);
-      inputs_free(&in);
-    }
-}
-END_TEST
-
 int main(void) {
   Suite *suite = suite_create("session");
   TCase *tc = tcase_create("session");
@@ -477,9 +339,6 @@ int main(void) {
   tcase_add_loop_test(tc, a_session_is_busy, 0, MODELS);
   tcase_add_loop_test(tc, cancelled_at_every_step, 0, MODELS);
   tcase_add_test(tc, cancelled_from_another_thread);
-  tcase_add_test(tc, a_limit_leaves_the_session_whole);
-  tcase_add_test(tc, what_fits_alone_runs);
-  tcase_add_loop_test(tc, the_bill_is_paid, 0, MODELS);
   suite_add_tcase(suite, tc);
   return run_suite(suite);
 }
