@@ -12,7 +12,7 @@ typedef struct entry {
   const char *name, *value;
   size_t n_name, n_value;
   double low, high;
-  bool choice, takes_tensor; /* one of some words; a tensor will do */
+  bool choice, takes_tensor, number; /* one of some words; a tensor will do; within bounds */
 } entry;
 
 /* Reads the entry at *at and moves on; false at the end. */
@@ -22,8 +22,9 @@ static bool next_entry(const char **at, entry *e) {
   size_t n = strcspn(s, ";"), equals = strcspn(s, "="), bracket = strcspn(s, "[;");
   const char *value = s + equals + 1;
   bool several = memchr(s, '|', n) != NULL;
-  *e = (entry){s, value, equals, bracket - equals - 1, -(double)INFINITY, (double)INFINITY, false, false};
-  e->takes_tensor = bracket == equals + 1 || (several && n > 7 && !memcmp(s + n - 7, "|tensor", 7));
+  *e = (entry){s, value, equals, bracket - equals - 1, -(double)INFINITY, (double)INFINITY, false, false,
+               s[bracket] == '['};
+  e->takes_tensor = (bracket == equals + 1 && !e->number) || (several && n > 7 && !memcmp(s + n - 7, "|tensor", 7));
   e->choice = several && !strchr("0123456789+-.", *value);
   if (s[bracket] == '[') {
     char low[32] = "", high[32] = "";
@@ -118,7 +119,7 @@ int xai__params_set(xai__params *p, const char *schema, const char *what, const 
     if (value->text && e.n_value && !strchr("0123456789+-.i", *e.value)) {
       set_label(v, value->text); /* a name: its default is one */
     } else if (value->text && !xai__number_parse(value->text, &number)) {
-      if (e.n_value)
+      if (e.n_value || e.number)
         return xai__fail(err, XAI_E_ARGUMENT, name, "parameter '%s' of %s is a number, not '%s'",
                          name, what, value->text);
       set_label(v, value->text); /* no default: a name may do */

@@ -2,6 +2,7 @@
  * running what lies between on them [Montavon et al. 2017, METHODS section 2]. */
 #include <string.h>
 
+#include "base/number.h"
 #include "op/broadcast.h"
 #include "rule/rule.h"
 
@@ -71,6 +72,13 @@ static int carry(xai__rules *r, xai__call *c, int v, const xai__value *bound, in
   return xai__node_forward(&run);
 }
 
+static int check_bound(const xai__value *bound, xai_error *err) {
+  double number;
+  if (bound->tensor || xai__number_parse(bound->text, &number)) return XAI_OK;
+  return xai__fail(err, XAI_E_ARGUMENT, bound->name, "parameter '%s' is a number or a tensor, not '%s'",
+                   bound->name, bound->text);
+}
+
 int xai__layer_bounds(xai__rules *r, const xai__step *step, const xai__params *params,
                       xai_error *err) {
   xai__layer *l = &r->layer[step - r->plan->steps.v];
@@ -80,6 +88,8 @@ int xai__layer_bounds(xai__rules *r, const xai__step *step, const xai__params *p
   if (!low || !high || !low->set || !high->set)
     return xai__fail(err, XAI_E_ARGUMENT, low && low->set ? "high" : "low",
                      "the bounds of the input are needed: low=, high= (numbers, or one a channel)");
+  XAI__TRY(check_bound(low, err));
+  XAI__TRY(check_bound(high, err));
   int v = step->node.in[step->operand];
   xai__call c = {.engine = e, .err = err};
   size_t mark = xai__scratch_mark(e), n = (size_t)xai__count(&r->plan->value[v].shape);
@@ -89,8 +99,8 @@ int xai__layer_bounds(xai__rules *r, const xai__step *step, const xai__params *p
   if (!status) status = carry(r, &c, v, high, &budget, &b);
   if (!status) {
     l->low = xai__new_raw(xai__engine_memory(e), 2 * n, sizeof *l->low, err);
-    l->high = l->low + n;
-    if (!l->low) status = err->status;
+    if (l->low) l->high = l->low + n;
+    else status = err->status;
   }
   for (size_t i = 0; i < n && !status; i++) { /* a negative scale swaps them */
     float x = xai__f(&a)[i], y = xai__f(&b)[i];
