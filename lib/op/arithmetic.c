@@ -61,16 +61,29 @@ typedef struct {
 } slopes;
 
 #define SLOPE(name, TY, expr)                                                                      \
+  static inline float name##_at(float g, float x, TY y) { return (void)x, (void)y, (expr); }       \
   static void name(void *ctx, xai__acc *acc, int64_t acc_step, const xai__run *r) {                \
     const slopes *s = ctx;                                                                         \
-    const float *gs = s->g + r->at[1], *xs = (const float *)s->x + r->at[2];                       \
-    const TY *ys = (const TY *)s->y + r->at[3];                                                    \
-    for (int64_t i = 0; i < r->n; i++) {                                                           \
-      float g = gs[i * r->step[1]], x = xs[i * r->step[2]];                                        \
-      TY y = ys[i * r->step[3]];                                                                   \
-      (void)x, (void)y;                                                                            \
-      acc[i * acc_step].f += (double)(expr);                                                       \
-    }                                                                                              \
+    const float *g = s->g + r->at[1], *x = (const float *)s->x + r->at[2];                         \
+    const TY *y = (const TY *)s->y + r->at[3];                                                     \
+    int64_t sx = r->step[2], sy = r->step[3];                                                      \
+    if (r->step[1] == 1 && sx == 1 && sy == 1)                                                     \
+      XAI__TAKE_SUM(name##_at(g[i], x[i], y[i]));                                                  \
+    else if (r->step[1] == 1 && sx == 1 && sy == 0)                                                \
+      XAI__TAKE_SUM(name##_at(g[i], x[i], *y));                                                    \
+    else                                                                                           \
+      XAI__TAKE_SUM(name##_at(g[i * r->step[1]], x[i * sx], y[i * sy]));                           \
+  }                                                                                                \
+  static void name##_each(void *ctx, const xai__run *r) {                                          \
+    const slopes *s = ctx;                                                                         \
+    const float *g = s->g + r->at[1], *x = (const float *)s->x + r->at[2];                         \
+    const TY *y = (const TY *)s->y + r->at[3];                                                     \
+    float *gin = s->gin + r->at[0];                                                                \
+    int64_t sx = r->step[2], sy = r->step[3];                                                      \
+    if (sx == 1 && sy == 1)                                                                        \
+      for (int64_t i = 0; i < r->n; i++) gin[i] += name##_at(g[i], x[i], y[i]);                    \
+    else                                                                                           \
+      for (int64_t i = 0; i < r->n; i++) gin[i] += name##_at(g[i], x[i * sx], y[i * sy]);          \
   }
 SLOPE(mul_dx, float, g *y)
 SLOPE(mul_dy, float, g *x)
@@ -83,15 +96,16 @@ SLOPE(mod_dy, float, -g * floorf(x / y))
 SLOPE(fmod_dy, float, -g * truncf(x / y))
 
 static void store(void *ctx, const xai__acc *acc, int64_t n, int64_t at, int64_t step) {
-  float *gin = ((const slopes *)ctx)->gin + at;
-  for (int64_t i = 0; i < n; i++) gin[i * step] += (float)acc[i].f;
+  xai__give_sums(acc, n, step, 1, ((const slopes *)ctx)->gin + at);
 }
 
-/* A derivative: `take`, or the constant `coef`. */
+/* A derivative: summed over repeats or elementwise, or (both NULL) the constant `coef`. */
 typedef struct {
-  void (*take)(void *, xai__acc *, int64_t, const xai__run *);
   float coef;
+  void (*take)(void *, xai__acc *, int64_t, const xai__run *);
+  xai__run_fn each;
 } slope;
+#define SLOPE_OF(name) {0, name, name##_each}
 typedef struct {
   xai__run_fn f32, i64;
   slope dx, dy;
@@ -148,7 +162,10 @@ static int vjp(xai__call *c, const function *f, const xai__view *gout, const xai
     xai__loop_add(&l, &c->in[1].shape);
     xai__fold fold = {{0}, d->take, store};
     slopes s = {xai__f(&gout[0]), c->in[0].data, c->in[1].data, xai__f(&gin[i])};
-    xai__loop_fold(c->engine, &l, &fold, &s);
+    if (xai__count(&gin[i].shape) == xai__count(&gout[0].shape))
+      xai__loop_each(c->engine, &l, d->each, &s);
+    else
+      xai__loop_fold(c->engine, &l, &fold, &s);
   }
   return XAI_OK;
 }
@@ -174,10 +191,10 @@ static xai__crossing power_crossing(const xai__node *node, const bool *in_static
   .fields = legacy_fields, .attr_size = sizeof(legacy_attr), .infer = legacy_infer,                \
   .forward = forward_##Type, .vjp = vjp_##Type
 
-BINARY(Add, {add_f32, add_i64, {NULL, 1}, {NULL, 1}})
-BINARY(Sub, {sub_f32, sub_i64, {NULL, 1}, {NULL, -1}})
-BINARY(Mul, {mul_f32, mul_i64, {mul_dx, 0}, {mul_dy, 0}})
-BINARY(Div, {div_f32, div_i64, {div_dx, 0}, {div_dy, 0}})
+BINARY(Add, {add_f32, add_i64, {1, NULL, NULL}, {1, NULL, NULL}})
+BINARY(Sub, {sub_f32, sub_i64, {1, NULL, NULL}, {-1, NULL, NULL}})
+BINARY(Mul, {mul_f32, mul_i64, SLOPE_OF(mul_dx), SLOPE_OF(mul_dy)})
+BINARY(Div, {div_f32, div_i64, SLOPE_OF(div_dx), SLOPE_OF(div_dy)})
 const xai__op xai__op_Add = {BINARY_OP(Add), .cross = XAI__CROSS_NORM};
 const xai__op xai__op_Sub = {BINARY_OP(Sub), .cross = XAI__CROSS_NORM};
 const xai__op xai__op_Mul = {BINARY_OP(Mul), .crossing = product_crossing};
@@ -185,8 +202,8 @@ const xai__op xai__op_Div = {BINARY_OP(Div), .cross = XAI__CROSS_PASS};
 
 /* The exponent may be of another type than the base, whose type the result has. */
 static const function power_of[2] = {
-    {pow_f32, pow_i64_f32, {pow_dx, 0}, {pow_dy, 0}},
-    {pow_f32_i64, pow_i64, {pow_dx_i64, 0}, {NULL, 0}},
+    {pow_f32, pow_i64_f32, SLOPE_OF(pow_dx), SLOPE_OF(pow_dy)},
+    {pow_f32_i64, pow_i64, SLOPE_OF(pow_dx_i64), {0, NULL, NULL}},
 };
 
 static int pow_infer(xai__call *c) {
@@ -212,8 +229,8 @@ static const xai__field mod_fields[] = {
 
 /* fmod: the sign of the dividend, as in C; otherwise that of the divisor. */
 static const function modulo[2] = {
-    {mod_f32, mod_i64, {NULL, 1}, {mod_dy, 0}},
-    {fmod_f32, fmod_i64, {NULL, 1}, {fmod_dy, 0}},
+    {mod_f32, mod_i64, {1, NULL, NULL}, SLOPE_OF(mod_dy)},
+    {fmod_f32, fmod_i64, {1, NULL, NULL}, SLOPE_OF(fmod_dy)},
 };
 
 static int mod_forward(xai__call *c) {

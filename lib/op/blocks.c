@@ -85,7 +85,7 @@ static int move(xai__call *c, bool to_space) {
 static int move_back(xai__call *c, bool to_space, const xai__view *gout, const xai__view *gin) {
   if (!gin[0].data || !gout[0].data) return XAI_OK;
   xai__loop l = blocks(c, to_space, true);
-  xai__add_copy(c->engine, &l, xai__f(&gin[0]), xai__f(&gout[0]));
+  xai__add_copy(c->engine, &l, xai__f(&gin[0]), xai__f(&gout[0]), 1);
   return XAI_OK;
 }
 

@@ -149,14 +149,13 @@ typedef struct {
 
 static void take_chosen(void *ctx, xai__acc *acc, int64_t acc_step, const xai__run *r) {
   const choice *c = ctx;
-  for (int64_t i = 0; i < r->n; i++)
-    if ((c->condition[r->at[2] + i * r->step[2]] != 0) == c->x)
-      acc[i * acc_step].f += (double)c->g[r->at[1] + i * r->step[1]];
+  const float *g = c->g + r->at[1];
+  const int64_t *condition = c->condition + r->at[2];
+  XAI__TAKE_SUM((condition[i * r->step[2]] != 0) == c->x ? g[i * r->step[1]] : 0);
 }
 
 static void give_chosen(void *ctx, const xai__acc *acc, int64_t n, int64_t at, int64_t step) {
-  float *gin = ((const choice *)ctx)->gin + at;
-  for (int64_t i = 0; i < n; i++) gin[i * step] += (float)acc[i].f;
+  xai__give_sums(acc, n, step, 1, ((const choice *)ctx)->gin + at);
 }
 
 static int where_vjp(xai__call *c, const xai__view *gout, const xai__view *gin) {

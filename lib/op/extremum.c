@@ -53,14 +53,13 @@ static void take_claimed(void *ctx, xai__acc *acc, int64_t acc_step, const xai__
 
 static void take_product(void *ctx, xai__acc *acc, int64_t acc_step, const xai__run *r) {
   const claims *c = ctx;
-  for (int64_t i = 0; i < r->n; i++)
-    acc[i * acc_step].f +=
-        (double)(c->g[r->at[1] + i * r->step[1]] * c->x[r->at[2] + i * r->step[2]]);
+  const float *g = c->g + r->at[1], *x = c->x + r->at[2];
+  XAI__TAKE_SUM(g[i * r->step[1]] * x[i * r->step[2]]);
 }
 
 static void give(void *ctx, const xai__acc *acc, int64_t n, int64_t at, int64_t step) {
   float *gin = ((const claims *)ctx)->gin;
-  for (int64_t i = 0; gin && i < n; i++) gin[at + i * step] += (float)acc[i].f;
+  if (gin) xai__give_sums(acc, n, step, 1, gin + at);
 }
 
 static void hand_back(xai__call *c, const xai__fold *fold, claims *k, const xai__view *gin) {

@@ -194,53 +194,52 @@ typedef struct {
   float scale;
 } copy_ctx;
 
-#define COPY(name, T, assign)                                                                      \
+#define COPY(name, T, assign, scale_)                                                              \
   static void name(void *ctx, const xai__run *r) {                                                 \
     const copy_ctx *c = ctx;                                                                       \
     T *to = (T *)(void *)c->to + r->at[0];                                                         \
     const T *from = (const T *)(const void *)c->from + r->at[1];                                   \
     int64_t a = r->step[0], b = r->step[1];                                                        \
     if (a == 1 && b == 1) {                                                                        \
-      for (int64_t i = 0; i < r->n; i++) to[i] assign from[i];                                     \
+      for (int64_t i = 0; i < r->n; i++) to[i] assign scale_ from[i];                              \
     } else if (a == 1 && b == 0) {                                                                 \
-      T v = *from;                                                                                 \
+      T v = scale_ *from;                                                                          \
       for (int64_t i = 0; i < r->n; i++) to[i] assign v;                                           \
     } else {                                                                                       \
-      for (int64_t i = 0; i < r->n; i++) to[i * a] assign from[i * b];                             \
+      for (int64_t i = 0; i < r->n; i++) to[i * a] assign scale_ from[i * b];                      \
     }                                                                                              \
   }
-COPY(copy_f32, float, =)
-COPY(copy_i64, int64_t, =)
-COPY(add_f32, float, +=)
+COPY(copy_f32, float, =, )
+COPY(copy_i64, int64_t, =, )
+COPY(add_f32, float, +=, c->scale *)
 
 void xai__copy(xai__engine *e, const xai__loop *l, int dtype, void *to, const void *from) {
   xai__loop_each(e, l, dtype == XAI_F32 ? copy_f32 : copy_i64, &(copy_ctx){to, from, 1});
 }
 
-void xai__add_copy(xai__engine *e, const xai__loop *l, float *to, const float *from) {
-  xai__loop_each(e, l, add_f32, &(copy_ctx){(char *)to, (const char *)from, 1});
+void xai__add_copy(xai__engine *e, const xai__loop *l, float *to, const float *from, float scale) {
+  xai__loop_each(e, l, add_f32, &(copy_ctx){(char *)to, (const char *)from, scale});
 }
 
 static void sum_take(void *ctx, xai__acc *acc, int64_t acc_step, const xai__run *r) {
-  const copy_ctx *c = ctx;
-  const float *x = (const float *)(const void *)c->from + r->at[1];
+  const float *x = (const float *)(const void *)((const copy_ctx *)ctx)->from + r->at[1];
   int64_t step = r->step[1];
-  if (acc_step) {
-    for (int64_t i = 0; i < r->n; i++) acc[i].f += (double)x[i * step];
-    return;
-  }
-  double lane[4] = {0};
-  int64_t i = 0;
-  for (; i + 4 <= r->n; i += 4)
-    for (int j = 0; j < 4; j++) lane[j] += (double)x[(i + j) * step];
-  for (; i < r->n; i++) lane[0] += (double)x[i * step];
-  acc->f += (lane[0] + lane[1]) + (lane[2] + lane[3]);
+  if (step == 1)
+    XAI__TAKE_SUM(x[i]);
+  else
+    XAI__TAKE_SUM(x[i * step]);
+}
+
+void xai__give_sums(const xai__acc *acc, int64_t n, int64_t step, float scale, float *to) {
+  if (step == 1)
+    for (int64_t i = 0; i < n; i++) to[i] += (float)acc[i].f * scale;
+  else
+    for (int64_t i = 0; i < n; i++) to[i * step] += (float)acc[i].f * scale;
 }
 
 static void sum_give(void *ctx, const xai__acc *acc, int64_t n, int64_t at, int64_t step) {
   const copy_ctx *c = ctx;
-  float *to = (float *)(void *)c->to + at;
-  for (int64_t i = 0; i < n; i++) to[i * step] += (float)acc[i].f * c->scale;
+  xai__give_sums(acc, n, step, c->scale, (float *)(void *)c->to + at);
 }
 
 void xai__add_sums(xai__engine *e, const xai__loop *l, float *to, const float *from, float scale) {
@@ -263,7 +262,7 @@ static void move_box(xai__engine *e, const xai__view *part, const xai__view *who
   char *box = (char *)whole->data + offset * (part->dtype == XAI_F32 ? 4 : 8);
   char *to = put ? box : part->data, *from = put ? part->data : box;
   if (add)
-    xai__add_copy(e, &l, (float *)(void *)to, (const float *)(void *)from);
+    xai__add_copy(e, &l, (float *)(void *)to, (const float *)(void *)from, 1);
   else
     xai__copy(e, &l, part->dtype, to, from);
 }

@@ -51,10 +51,32 @@ typedef struct xai__fold {
 } xai__fold;
 void xai__loop_fold(xai__engine *e, const xai__loop *l, const xai__fold *fold, void *ctx);
 
-/* to[...] = from[...] and to[...] += from[...] (float32) over a loop of two streams. */
+/* In a `take`: adds `term`, an expression of i, over the run r; eight sums side by side where all
+ * go to one accumulator. */
+#define XAI__TAKE_SUM(term)                                                                        \
+  do {                                                                                             \
+    if (acc_step) {                                                                                \
+      for (int64_t i = 0; i < r->n; i++) acc[i].f += (double)(term);                               \
+    } else {                                                                                       \
+      double lane_[8] = {0};                                                                       \
+      int64_t done_ = 0;                                                                           \
+      for (; done_ + 8 <= r->n; done_ += 8)                                                        \
+        for (int j_ = 0; j_ < 8; j_++) {                                                           \
+          int64_t i = done_ + j_;                                                                  \
+          lane_[j_] += (double)(term);                                                             \
+        }                                                                                          \
+      for (int64_t i = done_; i < r->n; i++) lane_[0] += (double)(term);                           \
+      acc->f += ((lane_[0] + lane_[1]) + (lane_[2] + lane_[3])) +                                  \
+                ((lane_[4] + lane_[5]) + (lane_[6] + lane_[7]));                                   \
+    }                                                                                              \
+  } while (0)
+/* A `give`: to[at + i * step] += scale * acc[i]. */
+void xai__give_sums(const xai__acc *acc, int64_t n, int64_t step, float scale, float *to);
+
+/* to[...] = from[...] and to[...] += scale * from[...] (float32) over a loop of two streams. */
 void xai__copy(xai__engine *e, const xai__loop *l, int dtype, void *to, const void *from);
-void xai__add_copy(xai__engine *e, const xai__loop *l, float *to, const float *from);
-/* The same where `to` repeats along some axes (stride 0): sums over them, times `scale`. */
+void xai__add_copy(xai__engine *e, const xai__loop *l, float *to, const float *from, float scale);
+/* The same where `to` repeats along some axes (stride 0): sums over them first. */
 void xai__add_sums(xai__engine *e, const xai__loop *l, float *to, const float *from, float scale);
 
 /* The box of `part`'s shape within `whole` that begins at start[] and goes by step[] (NULL: 1).

@@ -205,7 +205,7 @@ static int vjp(xai__call *c, const xai__view *gout, const xai__view *gin) {
     return XAI_OK;
   }
   xai__loop l = inside(c, before, after, true, &y, &x);
-  xai__add_copy(c->engine, &l, xai__f(&gin[0]) + x, xai__f(&gout[0]) + y);
+  xai__add_copy(c->engine, &l, xai__f(&gin[0]) + x, xai__f(&gout[0]) + y, 1);
   return XAI_OK;
 }
 

@@ -67,30 +67,38 @@ typedef struct {
   double scale;
 } folding;
 
+#define SUM(name, expr)                                                                            \
+  static inline double name##_of(double x) { return expr; }                                        \
+  static void name(void *ctx, xai__acc *acc, int64_t acc_step, const xai__run *r) {                \
+    const float *x = (const float *)((const folding *)ctx)->x + r->at[1];                          \
+    if (r->step[1] == 1)                                                                           \
+      XAI__TAKE_SUM(name##_of((double)x[i]));                                                      \
+    else                                                                                           \
+      XAI__TAKE_SUM(name##_of((double)x[i * r->step[1]]));                                         \
+  }
+SUM(take_sum, x)
+SUM(take_abs, fabs(x))
+SUM(take_square, x *x)
+SUM(take_zeros, x == 0)
+
 #define TAKE(name, T, A, member, expr)                                                             \
   static void name(void *ctx, xai__acc *acc, int64_t acc_step, const xai__run *r) {                \
-    const folding *f = ctx;                                                                        \
-    const T *xs = (const T *)f->x + r->at[1];                                                      \
+    const T *xs = (const T *)((const folding *)ctx)->x + r->at[1];                                 \
     for (int64_t i = 0; i < r->n; i++) {                                                           \
-      A x = (A)xs[i * r->step[1]], a = (A)acc[i * acc_step].member;                                  \
+      A x = (A)xs[i * r->step[1]], a = (A)acc[i * acc_step].member;                                \
       acc[i * acc_step].member = (expr);                                                           \
     }                                                                                              \
   }
-TAKE(take_sum, float, double, f, a + x)
 TAKE(take_prod, float, double, f, a *x)
-TAKE(take_abs, float, double, f, a + fabs(x))
-TAKE(take_square, float, double, f, a + x * x)
 TAKE(take_max, float, double, f, x > a ? x : a)
 TAKE(take_nonzero, float, double, f, x != 0 ? a * x : a)
-TAKE(take_zeros, float, double, f, x != 0 ? a : a + 1)
 TAKE(take_sum_i64, int64_t, uint64_t, i, (int64_t)(a + x))
 TAKE(take_prod_i64, int64_t, uint64_t, i, (int64_t)(a * x))
 
 static void take_exp(void *ctx, xai__acc *acc, int64_t acc_step, const xai__run *r) {
   const folding *f = ctx;
   const float *x = (const float *)f->x + r->at[1], *max = f->z + r->at[2];
-  for (int64_t i = 0; i < r->n; i++)
-    acc[i * acc_step].f += (double)expf(x[i * r->step[1]] - max[i * r->step[2]]);
+  XAI__TAKE_SUM(expf(x[i * r->step[1]] - max[i * r->step[2]]));
 }
 
 #define GIVE(name, T, expr)                                                                        \
@@ -113,7 +121,7 @@ GIVE(give_shifted_log, float, (double)*y + log(a.f) * f->scale)
 typedef struct {
   xai__fold f32, i64; /* i64.take NULL: floats only */
   bool mean;
-  float (*slope)(float x, float y); /* dy/dx of a sum, not of a mean */
+  float (*slope)(float x, float y); /* dy/dx of a sum, not of a mean; NULL: 1 */
 } reduction;
 
 static int infer(xai__call *c, const reduction *d) {
@@ -139,7 +147,7 @@ static int forward(xai__call *c, const reduction *d) {
   return XAI_OK;
 }
 
-/* ---- vjp, relevance: gin[i] += g x slope(x[i], y), with g and y per group ---- */
+/* ---- vjp, relevance: gin[i] += g x slope(x[i], y), with g and y per group; no slope: 1 ---- */
 
 typedef struct {
   const float *x, *y, *g;
@@ -160,10 +168,15 @@ int xai__reduce_spread(xai__call *c, float (*slope)(float, float), bool mean, co
   xai__shape kept;
   int64_t group;
   XAI__TRY(xai__reduce_plan(c, &kept, &group));
-  xai__loop l = xai__reduce_loop(c, &kept);
+  float scale = mean ? 1 / (float)group : 1;
+  xai__loop l = slope ? xai__reduce_loop(c, &kept) : xai__loop_over(&c->in[0].shape);
   xai__loop_add(&l, &c->in[0].shape);
-  sloping s = {xai__f(&c->in[0]), xai__f(&c->out[0]), g, xai__f(gin),
-               mean ? 1 / (float)group : 1, slope};
+  if (!slope) {
+    xai__loop_add(&l, &kept);
+    xai__add_copy(c->engine, &l, xai__f(gin), g, scale);
+    return XAI_OK;
+  }
+  sloping s = {xai__f(&c->in[0]), xai__f(&c->out[0]), g, xai__f(gin), scale, slope};
   xai__loop_each(c->engine, &l, add_slopes, &s);
   return XAI_OK;
 }
@@ -173,7 +186,6 @@ static int vjp(xai__call *c, const reduction *d, const xai__view *gout, const xa
   return xai__reduce_spread(c, d->slope, d->mean, xai__f(&gout[0]), &gin[0]);
 }
 
-static float slope_sum(float x, float y) { return (void)x, (void)y, 1; }
 static float slope_abs(float x, float y) { return (void)y, (float)((x > 0) - (x < 0)); }
 static float slope_root(float x, float y) { return xai__ratio(x, y); }
 static float slope_square(float x, float y) { return (void)y, 2 * x; }
@@ -198,8 +210,8 @@ static float square(float x, float y) { return (void)y, x * x; }
   .forward = forward_##Type, .vjp = vjp_##Type
 #define INTS(take) {{.i = 0}, take, give_i64}
 
-REDUCTION(ReduceSum, {{{0}, take_sum, give}, INTS(take_sum_i64), false, slope_sum})
-REDUCTION(ReduceMean, {{{0}, take_sum, give}, INTS(take_sum_i64), true, slope_sum})
+REDUCTION(ReduceSum, {{{0}, take_sum, give}, INTS(take_sum_i64), false, NULL})
+REDUCTION(ReduceMean, {{{0}, take_sum, give}, INTS(take_sum_i64), true, NULL})
 REDUCTION(ReduceL1, {{{0}, take_abs, give}, {{0}, NULL, NULL}, false, slope_abs})
 REDUCTION(ReduceL2, {{{0}, take_square, give_root}, {{0}, NULL, NULL}, false, slope_root})
 REDUCTION(ReduceSumSquare, {{{0}, take_square, give}, {{0}, NULL, NULL}, false, slope_square})

@@ -16,7 +16,8 @@ int xai__reduce_infer(xai__call *c);
 int xai__reduce_plan(xai__call *c, xai__shape *kept, int64_t *group);
 /* A loop over operand 0 with one stream: the result. Add streams of x's or the result's shape. */
 xai__loop xai__reduce_loop(const xai__call *c, const xai__shape *kept);
-/* gin[i] += g slope(x[i], y), divided by the group's size if `mean`; g and y per group. */
+/* gin[i] += g slope(x[i], y), divided by the group's size if `mean`; g and y per group. slope NULL:
+ * 1. */
 int xai__reduce_spread(xai__call *c, float (*slope)(float x, float y), bool mean, const float *g,
                        const xai__view *gin);
 

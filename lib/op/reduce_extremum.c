@@ -87,7 +87,6 @@ static int vjp(xai__call *c, bool min, const xai__view *gout, const xai__view *g
   return XAI_OK;
 }
 
-static float one(float x, float y) { return (void)x, (void)y, 1; }
 static float itself(float x, float y) { return (void)y, x; }
 
 static int proportional(xai__call *c, const xai__own_options *o, const float *R,
@@ -111,7 +110,7 @@ static int relevance(xai__call *c, bool min, const xai__own_options *o, const xa
   if (!gin[0].data || !gout[0].data) return XAI_OK;
   if (!strcmp(o->maxpool, "winner")) return vjp(c, min, gout, gin);
   if (!strcmp(o->maxpool, "average"))
-    return xai__reduce_spread(c, one, true, xai__f(&gout[0]), &gin[0]);
+    return xai__reduce_spread(c, NULL, true, xai__f(&gout[0]), &gin[0]);
   size_t mark = xai__scratch_mark(c->engine);
   int status = proportional(c, o, xai__f(&gout[0]), &gin[0]);
   xai__scratch_release(c->engine, mark);

@@ -111,18 +111,45 @@ typedef struct {
   float *to;
 } pass;
 
+/* Element o of a line along the last axis. */
+static float line_element(const axis_taps *t, const float *x, int64_t o) {
+  float y = 0;
+  for (int64_t k = o * t->taps; k < (o + 1) * t->taps; k++) y += t->weight[k] * x[t->index[k]];
+  return y;
+}
+
+/* Lines (outer) of y. */
+static void spread_lines(void *ctx, int64_t begin, int64_t end) {
+  const pass *p = ctx;
+  const axis_taps *t = p->t;
+  for (int64_t r = begin; r < end; r++)
+    for (int64_t o = 0; o < t->n_out; o++)
+      p->to[r * t->n_out + o] = line_element(t, p->from + r * t->n_in, o);
+}
+
+/* Rows (outer, o) of y. */
 static void spread_rows(void *ctx, int64_t begin, int64_t end) {
   const pass *p = ctx;
   const axis_taps *t = p->t;
   for (int64_t r = begin; r < end; r++) {
     int64_t o = r % t->n_out;
     float *y = p->to + r * t->inner;
-    for (int64_t i = 0; i < t->inner; i++) y[i] = 0;
     for (int64_t k = o * t->taps; k < (o + 1) * t->taps; k++) {
       const float *x = p->from + (r / t->n_out * t->n_in + t->index[k]) * t->inner, w = t->weight[k];
-      for (int64_t i = 0; i < t->inner; i++) y[i] += w * x[i];
+      if (k == o * t->taps)
+        for (int64_t i = 0; i < t->inner; i++) y[i] = w * x[i];
+      else
+        for (int64_t i = 0; i < t->inner; i++) y[i] += w * x[i];
     }
   }
+}
+
+static void spread(xai__call *c, const axis_taps *t, const float *x, float *y) {
+  pass p = {t, x, y};
+  if (t->inner == 1)
+    xai__split(c->engine, t->outer, xai__grain(t->n_out * t->taps), spread_lines, &p);
+  else
+    xai__split(c->engine, t->outer * t->n_out, xai__grain(t->inner * t->taps), spread_rows, &p);
 }
 
 /* Adds to columns (outer, inner) of x: two tasks never meet. */
@@ -131,12 +158,12 @@ static void gather_columns(void *ctx, int64_t begin, int64_t end) {
   const axis_taps *t = p->t;
   while (begin < end) {
     int64_t outer = begin / t->inner, first = begin % t->inner;
-    int64_t n = t->inner - first < end - begin ? t->inner - first : end - begin;
-    for (int64_t k = 0; k < t->n_out * t->taps; k++) {
-      const float *y = p->from + (outer * t->n_out + k / t->taps) * t->inner + first;
-      float *x = p->to + (outer * t->n_in + t->index[k]) * t->inner + first, w = t->weight[k];
-      for (int64_t i = 0; i < n; i++) x[i] += w * y[i];
-    }
+    int64_t n = t->inner - first < end - begin ? t->inner - first : end - begin, k = 0;
+    const float *y = p->from + outer * t->n_out * t->inner + first;
+    float *x = p->to + outer * t->n_in * t->inner + first;
+    for (int64_t o = 0; o < t->n_out; o++, y += t->inner)
+      for (; k < (o + 1) * t->taps; k++)
+        for (int64_t i = 0; i < n; i++) x[t->index[k] * t->inner + i] += t->weight[k] * y[i];
     begin += n;
   }
 }
@@ -166,8 +193,7 @@ static int forward_axes(xai__call *c, const xai__resize_plan *p, const int *axis
       to = xai__scratch(c->engine, (size_t)(t[k].outer * t[k].n_out * t[k].inner), sizeof *to,
                         c->err);
     if (!to) return c->err->status;
-    xai__split(c->engine, t[k].outer * t[k].n_out, xai__grain(t[k].inner * t[k].taps), spread_rows,
-               &(pass){&t[k], x, to});
+    spread(c, &t[k], x, to);
     x = to;
   }
   if (p->coordinates == XAI__CROP_AND_RESIZE)

@@ -56,7 +56,7 @@ static int vjp(xai__call *c, const xai__view *gout, const xai__view *gin) {
   xai__loop l = xai__loop_over(&c->out[0].shape);
   xai__loop_add_strides(&l, stride);
   xai__loop_add(&l, &c->out[0].shape);
-  xai__add_copy(c->engine, &l, xai__f(&gin[0]), xai__f(&gout[0]));
+  xai__add_copy(c->engine, &l, xai__f(&gin[0]), xai__f(&gout[0]), 1);
   return XAI_OK;
 }
 
