@@ -52,6 +52,8 @@ static const struct crossing {
     {ONE "s = Sigmoid(x); y = Mul(x, s)", "lrp-0", {-1, 3}, {0}, {4, 8}, {4, 8}, {0}},
     {ONE "const a = 3; const b = 6; const n = 0; p = Add(x, a); q = Clip(p, n, b); r = Mul(x, q);"
          "y = Div(r, b)", "lrp-0", {-1, 2}, {0}, {4, 8}, {4, 8}, {0}},
+    {ONE "const a = 3; const b = 6; const n = 0; p = Add(x, a); q = Clip(p, n, b); r = Mul(x, q);"
+         "y = Div(r, b)", "lrp-0,activation=gradient", {-1, 2}, {0}, {6, 12}, {1, 14}, {0}},
     /* pooling and reductions */
     {"opset 13; input x 1,1,1,4; output y; y = AveragePool(x) kernel_shape=[1,2] strides=[1,2]",
      "lrp-0", {1, 3, -1, 3}, {0}, {8, 4}, {2, 6, -2, 6}, {0}},

@@ -188,22 +188,35 @@ static bool nodes_between(const builder *b, int root, int i, int *inner, int *co
   return true;
 }
 
+/* The root of the activation whose result alone node i scales by a constant (GELU's half), or -1. */
+static int scaled_root(const builder *b, int i, int operand) {
+  const xai__node *node = &b->g->nodes[i];
+  int v = node->in[operand], p = b->g->values[v].producer;
+  if (!xai__type_is(node, "Mul") && !(xai__type_is(node, "Div") && operand == 0)) return -1;
+  if (p < 0 || !b->of[p].n_inner || b->of[p].cross != XAI__CROSS_PASS) return -1;
+  if (b->user[v] != i || is_pinned(b, v) || !fits_into(b, v, node->in[!operand])) return -1;
+  return b->of[p].node.in[0];
+}
+
 static int find_activations(builder *b) {
   const xai_graph *g = b->g;
   for (int i = 0; i < g->n_nodes; i++) {
     const xai__node *node = &g->nodes[i];
     xai__step *s = &b->of[i];
-    int only = only_operand(b, node);
+    int only = only_operand(b, node), root;
     if (only >= 0) {
       if (s->cross == XAI__CROSS_PASS || is_arithmetic(node)) b->parent[node->out[0]] = node->in[only];
-      continue;
+      root = scaled_root(b, i, only);
+      if (root < 0) continue;
+    } else {
+      if (!is_arithmetic(node) || node->n_in != 2 || is_static(b, node->in[0])) continue;
+      root = common_root(b, node->in[0], node->in[1]);
+      if (root < 0) continue;
+      b->parent[node->out[0]] = root;
+      if (s->cross != XAI__CROSS_GATE) continue;
     }
-    if (!is_arithmetic(node) || node->n_in != 2 || is_static(b, node->in[0])) continue;
-    int root = common_root(b, node->in[0], node->in[1]);
-    if (root < 0) continue;
-    b->parent[node->out[0]] = root;
     int inner[XAI__MAX_INNER], n;
-    if (s->cross != XAI__CROSS_GATE || !nodes_between(b, root, i, inner, &n)) continue;
+    if (!nodes_between(b, root, i, inner, &n)) continue;
     int *list = xai__arena_new(b->arena, (size_t)n + 1, sizeof *list, b->err);
     if (!list) return b->err->status;
     memcpy(list, inner, (size_t)n * sizeof *list);
