@@ -25,6 +25,7 @@ struct xai__job {
   float **full;              /* where it is written: [n_at], all targets; R's own data unless reduced */
   xai_result *out;
   xai__watch watch;
+  double reached; /* of the work, as the watch reports it */
   xai_error *err;
 };
 
@@ -62,6 +63,8 @@ int xai__run_single(xai__job *j);
 int xai__run_integrated(xai__job *j);
 int xai__run_expected(xai__job *j);
 int xai__run_smoothgrad(xai__job *j);
+int xai__run_deeplift_rescale(xai__job *j);
+int xai__run_deeplift_revealcancel(xai__job *j);
 int xai__run_taylor(xai__job *j);
 int xai__run_occlusion(xai__job *j);
 int xai__run_gradcam(xai__job *j);
