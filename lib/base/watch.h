@@ -9,6 +9,7 @@ typedef struct xai__watch {
   void *user;
   double start;             /* xai__seconds at the call's begin */
   double from, span;        /* this part of the work is [from, from + span] of the whole */
+  double *reached;          /* the most that was reported: it never goes back; may be NULL */
 } xai__watch;
 
 /* `part` of this part is done, 0..1. XAI_E_CANCELLED if the caller wants to stop. */

@@ -76,7 +76,9 @@ static int run_job(xai__job *j) {
     return xai__fail(j->err, XAI_E_ARGUMENT, "from", "tensor '%s' is of integers: it cannot be explained",
                      j->s->graph->values[j->source].name);
   XAI__TRY(prepare_rules(j));
-  j->watch = (xai__watch){j->r->cancel, j->r->progress, j->r->progress_user, xai__seconds(), 0, 0.3};
+  double share = j->method->run == xai__run_single ? 0.3 : 0; /* others count from 0 or 0.3 on */
+  j->watch = (xai__watch){j->r->cancel, j->r->progress, j->r->progress_user, xai__seconds(), 0, share,
+                          &j->reached};
   XAI__TRY(xai__forward(j->plan, j->in.data, &j->watch, j->err));
   XAI__TRY(xai__targets_read(j->r, &j->params, y, j->in.batch, class_axis(j), j->s->memory, &j->targets,
                              j->err));

@@ -128,6 +128,7 @@ static int run_batch(path *p, int64_t first) {
   fill_inputs(p, first);
   XAI__TRY(xai__forward(p->plan, p->data, &j->watch, j->err));
   for (int64_t k = 0; k < j->targets.n; k++) {
+    j->watch.from += j->watch.span;
     XAI__TRY(xai__job_sweep(j, p->plan, k, p->backward));
     for (int i = 0; i < j->n_at; i++) {
       const float *grad = xai__plan_grad(p->plan, j->at[i]);

@@ -50,7 +50,7 @@ int xai__run(xai_session *s, const xai_request *r, xai_result *out, xai_error *e
   xai__inputs in;
   run what = {0};
   xai__plan *p = NULL;
-  xai__watch w = {r->cancel, r->progress, r->progress_user, xai__seconds(), 0, 1};
+  xai__watch w = {r->cancel, r->progress, r->progress_user, xai__seconds(), 0, 1, NULL};
   int status = xai__inputs_read(s, r, false, &in, err);
   if (!status) status = choose(s, r, &in.arena, &what, err);
   xai__plan_request q = {.input = in.shape, .want = what.value, .n_want = what.n};
