@@ -26,7 +26,6 @@ struct xai__job {
   xai_result *out;
   xai__watch watch;
   double reached; /* of the work, as the watch reports it */
-  double reached; /* of the work, as the watch reports it */
   xai_error *err;
 };
 
