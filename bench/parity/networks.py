@@ -3,7 +3,9 @@
     python networks.py DIR [NAME ...]      writes DIR/NAME.onnx and DIR/NAME.npy (one input)
 
 BatchNormalization gets running statistics and scales as if trained (seeded), so that folding and
-shifts matter; every bias is drawn as well.
+shifts matter; the biases of networks with BatchNormalization are drawn as well. Transformers keep
+torchvision's own (zero or nearly so): under bias=zero the epsilon rule divides z by z - b, which has no
+bound where activations are signed, whatever the implementation.
 """
 import os
 import sys
@@ -22,13 +24,14 @@ def make(name):
     extra = {'aux_logits': False, 'init_weights': True, 'transform_input': True} if name == 'googlenet' else {}
     net = getattr(tv, name)(weights=None, **extra).eval()
     g = torch.Generator().manual_seed(1)
+    normalised = any(isinstance(m, torch.nn.BatchNorm2d) for m in net.modules())
     for m in net.modules():
         if isinstance(m, torch.nn.BatchNorm2d):
             m.running_mean.copy_(0.1 * torch.randn(m.num_features, generator=g))
             m.running_var.copy_(0.5 + torch.rand(m.num_features, generator=g))
             m.weight.data.copy_(0.5 + torch.rand(m.num_features, generator=g))
             m.bias.data.copy_(0.1 * torch.randn(m.num_features, generator=g))
-        elif getattr(m, 'bias', None) is not None and isinstance(m, (torch.nn.Conv2d, torch.nn.Linear)):
+        elif normalised and getattr(m, 'bias', None) is not None and isinstance(m, (torch.nn.Conv2d, torch.nn.Linear)):
             m.bias.data.copy_(0.05 * torch.randn(m.bias.shape, generator=g))
     if name == 'vit_b_16':  # torchvision starts its head at zero
         torch.nn.init.normal_(net.heads.head.weight, std=0.02, generator=g)
