@@ -3,7 +3,8 @@
  * A task owns a rectangle of z. For each block of rows it packs the rows once, then walks the lane
  * panels: pack one, multiply it with every row tile, finish the tile while it is in L1. Where K is
  * too long for a packed lane panel to stay in L2, it is cut, and the partial tiles wait in `slots`
- * between the pieces. Neither the cut nor the rectangle changes the order of a sum. */
+ * between the pieces. Cuts are at multiples of XAI__PIECE, so that neither they nor the rectangle
+ * change the order of a sum. */
 #include "engine/gemm.h"
 
 #include "engine/state.h"
@@ -57,7 +58,7 @@ static void pack(const job *j, const xai__side *s, int64_t batch, int64_t first,
 }
 
 static range piece_of_k(const job *j, int64_t i) {
-  return part((range){0, j->p->k}, j->k_pieces, 1, i);
+  return part((range){0, j->p->k}, j->k_pieces, XAI__PIECE, i);
 }
 
 /* Row tiles of a block differ by at most one in height and lie behind each other. */
@@ -191,7 +192,8 @@ static void plan(const xai__engine *e, job *j) {
   j->k_pieces = ceil_div(p->k, task_rows <= FEW_ROWS ? LONGEST_K_OF_FEW_ROWS : LONGEST_K);
   if (j->k_pieces == 0) j->k_pieces = 1;
   j->all_of_k = j->k_pieces == 1 || task_rows * p->k <= ROW_FLOATS;
-  const int64_t piece = at_least(1, ceil_div(p->k, j->k_pieces)), height = j->k->rows;
+  const int64_t piece = XAI__PIECE * at_least(1, ceil_div(ceil_div(p->k, XAI__PIECE), j->k_pieces));
+  const int64_t height = j->k->rows;
   const int64_t k = j->all_of_k ? at_least(1, p->k) : piece;
   const int64_t most_rows = at_most(MOST_ROWS, ROW_FLOATS / k);
   j->row_block = at_most(task_rows, at_least(height, most_rows / height * height));

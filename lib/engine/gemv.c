@@ -7,7 +7,6 @@
 #include "engine/matrix.h"
 #include "engine/state.h"
 
-#define RANGE 1024 /* outputs whose sums stay in L1 */
 #define SMALL_WORK (64 * 1024)
 
 typedef struct job {
@@ -39,9 +38,9 @@ static void task(void *ctx, int64_t index, int thread) {
   const job *j = ctx;
   const int64_t m = j->w->side.count, batch = index / j->parts, part = index % j->parts;
   const int64_t end = (part + 1) * j->each < m ? (part + 1) * j->each : m;
-  float acc[RANGE + XAI__MAX_VECTOR];
-  for (int64_t i = part * j->each; i < end; i += RANGE) {
-    const int n = end - i < RANGE ? (int)(end - i) : RANGE;
+  float acc[XAI__GEMV_RANGE + XAI__MAX_VECTOR];
+  for (int64_t i = part * j->each; i < end; i += XAI__GEMV_RANGE) {
+    const int n = end - i < XAI__GEMV_RANGE ? (int)(end - i) : XAI__GEMV_RANGE;
     const int64_t at = batch * m + i;
     sum_range(j, batch, i, n, acc);
     j->k->add_bias(&j->spot, acc, n, at, 0);

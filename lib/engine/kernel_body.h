@@ -1,24 +1,32 @@
 /* The kernels of one instruction set, from what its file defines: the vector V of VECTOR floats,
  * ROWS of a tile, FMA, FMA1 (scalar), SPLAT, turn(V t[VECTOR]) which transposes, and the name
  * FILL; select_positive(v, pos, neg); with HAS_MASKS also load_part, store_part and copy_even. */
-/* ---- the tile: R rows by N vectors of accumulators in registers ---- */
+/* ---- the tile: R rows by N vectors of accumulators in registers ----
+ * A sum over k is one of XAI__PIECE terms at a time, the pieces added up one after the other: the
+ * rounding error of long sums is that of short ones. */
 
 INLINE void tile_of(const int R, const int N, int64_t k, const float *a, const float *b,
                     float *acc, bool resume) {
-  V c[ROWS][2];
-  UNROLL for (int r = 0; r < R; r++)
-    UNROLL for (int v = 0; v < N; v++)
-      c[r][v] = resume ? load(acc + (r * N + v) * VECTOR) : SPLAT(0.0f);
-  for (; k > 0; k--, a += R, b += N * VECTOR) {
-    V w[2];
-    UNROLL for (int v = 0; v < N; v++) w[v] = load(b + v * VECTOR);
-    UNROLL for (int r = 0; r < R; r++) {
-      const V x = SPLAT(a[r]);
-      UNROLL for (int v = 0; v < N; v++) c[r][v] = FMA(x, w[v], c[r][v]);
+  do {
+    V c[ROWS][2];
+    int64_t n = k < XAI__PIECE ? k : XAI__PIECE;
+    UNROLL for (int r = 0; r < R; r++)
+      UNROLL for (int v = 0; v < N; v++) c[r][v] = SPLAT(0.0f);
+    for (k -= n; n > 0; n--, a += R, b += N * VECTOR) {
+      V w[2];
+      UNROLL for (int v = 0; v < N; v++) w[v] = load(b + v * VECTOR);
+      UNROLL for (int r = 0; r < R; r++) {
+        const V x = SPLAT(a[r]);
+        UNROLL for (int v = 0; v < N; v++) c[r][v] = FMA(x, w[v], c[r][v]);
+      }
     }
-  }
-  UNROLL for (int r = 0; r < R; r++) /* -0 becomes 0, so that terms of 0 may be left out */
-    UNROLL for (int v = 0; v < N; v++) store(acc + (r * N + v) * VECTOR, c[r][v] + SPLAT(0.0f));
+    UNROLL for (int r = 0; r < R; r++) /* -0 becomes 0, so that terms of 0 may be left out */
+      UNROLL for (int v = 0; v < N; v++) {
+        float *to = acc + (r * N + v) * VECTOR;
+        store(to, c[r][v] + (resume ? load(to) : SPLAT(0.0f)));
+      }
+    resume = true;
+  } while (k > 0);
 }
 
 #define TILE(R) \
@@ -188,12 +196,19 @@ INLINE void add_rows(const int R, const int form, const float *w, int64_t stride
 
 static void sum_rows(const float *w, int64_t stride, const int64_t *at, int64_t k, const float *x,
                      int64_t n, xai__edit e, float *acc) {
+  float piece[XAI__GEMV_RANGE];
   memset(acc, 0, (size_t)n * sizeof *acc);
-#define EIGHT(form) add_rows(8, form, w, stride, at, x, n, e, acc)
-#define SINGLE(form) add_rows(1, form, w, stride, at, x, n, e, acc)
-  for (; k >= 8; k -= 8, at += 8) FOR_EDIT(e, EIGHT);
-  for (; k > 0; k--, at++) FOR_EDIT(e, SINGLE);
-  for (int64_t j = 0; j < n; j++) acc[j] += 0.0f; /* as at the end of a tile */
+#define EIGHT(form) add_rows(8, form, w, stride, at, x, n, e, piece)
+#define SINGLE(form) add_rows(1, form, w, stride, at, x, n, e, piece)
+  while (k > 0) {
+    int64_t in_piece = 0;
+    while (in_piece < k && at[in_piece] / XAI__PIECE == at[0] / XAI__PIECE) in_piece++;
+    k -= in_piece;
+    memset(piece, 0, (size_t)n * sizeof *piece);
+    for (; in_piece >= 8; in_piece -= 8, at += 8) FOR_EDIT(e, EIGHT);
+    for (; in_piece > 0; in_piece--, at++) FOR_EDIT(e, SINGLE);
+    for (int64_t j = 0; j < n; j++) acc[j] += piece[j]; /* as at the end of a tile */
+  }
 }
 
 /* Squares of `rows` rows (at most a vector) and `columns` of w, transposed into the sums. */
@@ -217,13 +232,19 @@ INLINE void add_columns(const int form, const float *w, int64_t stride, int n, i
                         const float *x, xai__edit e, float *acc) {
   const int low = n < VECTOR ? n : VECTOR, high = n - low;
   V a = SPLAT(0.0f), b = SPLAT(0.0f);
-  for (; k > 0; k -= VECTOR, w += VECTOR, x += VECTOR) {
-    const int columns = k < VECTOR ? (int)k : VECTOR;
-    a = add_square(form, w, stride, low, columns, x, e, a);
-    if (high) b = add_square(form, w + VECTOR * stride, stride, high, columns, x, e, b);
+  while (k > 0) {
+    int64_t left = k < XAI__PIECE ? k : XAI__PIECE;
+    V c = SPLAT(0.0f), d = SPLAT(0.0f);
+    for (k -= left; left > 0; left -= VECTOR, w += VECTOR, x += VECTOR) {
+      const int columns = left < VECTOR ? (int)left : VECTOR;
+      c = add_square(form, w, stride, low, columns, x, e, c);
+      if (high) d = add_square(form, w + VECTOR * stride, stride, high, columns, x, e, d);
+    }
+    a = c + a;
+    b = d + b;
   }
-  store(acc, a + SPLAT(0.0f));
-  if (high) store(acc + VECTOR, b + SPLAT(0.0f));
+  store(acc, a);
+  if (high) store(acc + VECTOR, b);
 }
 
 static void sum_columns(const float *w, int64_t stride, int n, int64_t k, const float *x,

@@ -26,6 +26,9 @@ typedef struct xai__spot {
   xai__epilogue ep;
 } xai__spot;
 
+#define XAI__PIECE 32         /* terms of a sum that are added up by themselves */
+#define XAI__GEMV_RANGE 1024  /* outputs of one sum_rows at most */
+
 typedef struct xai__kernels {
   int vector, rows; /* floats a vector; most rows of a tile */
   /* acc[rows][vectors * vector] (+)= sum over k of a[k][rows] b[k][vectors * vector]; vectors is
