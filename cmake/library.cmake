@@ -20,8 +20,8 @@ foreach(isa avx2 avx512 neon)
   endif()
 endforeach()
 
-# No -ffast-math: the first two flags below let loops vectorise and change no result. No contraction:
-# kernels ask for fused operations by name, so that every path of an element has the same bits.
+# No -ffast-math: the first two flags below let loops vectorise and change no result. No
+# contraction: kernels name their fused operations, so every path of an element has the same bits.
 add_library(libxai_objects OBJECT ${sources})
 set_target_properties(libxai_objects PROPERTIES POSITION_INDEPENDENT_CODE ON)
 target_compile_options(libxai_objects PRIVATE -fno-math-errno -fno-trapping-math -ffp-contract=off

@@ -190,12 +190,8 @@ static problem random_problem(void) {
   q.p.w = q.w;
   q.p.b = chance() % 3 ? q.b : NULL;
   const int form = (int)between(0, 2);
-  q.ep = form == 0 ? xai__set : form == 1 ? xai__add_to : (xai__epilogue){.form = XAI__MULTIPLY_ADD};
-  if (form == 2) {
-    q.ep.coef = -0.75f;
-    q.ep.x = q.beside;
-    q.ep.edit = any_edit();
-  }
+  q.ep = form == 0 ? xai__set : xai__add_to;
+  if (form == 2) q.ep = (xai__epilogue){XAI__MULTIPLY_ADD, -0.75f, q.beside, any_edit()};
   return q;
 }
 
@@ -222,7 +218,8 @@ typedef struct answer {
 } answer;
 
 static answer answer_of(const problem *q) {
-  answer a = {calloc((size_t)q->out + 1, sizeof(double)), calloc((size_t)q->out + 1, sizeof(double))};
+  const size_t n = (size_t)q->out + 1;
+  answer a = {calloc(n, sizeof *a.want), calloc(n, sizeof *a.size)};
   reference r = {q->x, q->w, q->xe, q->we, q->adjoint, a.want, a.size};
   links(&q->p, add_link, &r);
   for (int64_t i = 0; i < q->out; i++) {

@@ -165,8 +165,9 @@ static int one_phase(xai__engine *e, const xai__convolution *c, const xai__windo
   const size_t mark = xai__scratch_mark(e);
   int64_t *tap = xai__scratch(e, (size_t)w->taps, sizeof *tap, err);
   if (!tap) return xai__no_memory(err);
-  const int64_t kernel = c->geometry.p->kernel[0] * c->geometry.p->kernel[1] * c->geometry.p->kernel[2];
-  const filters f = {{c->tc, c->we, pack_filters, place_filters}, c, tap, w->taps, w->taps == kernel};
+  const int64_t *kernel = c->geometry.p->kernel;
+  const bool whole = w->taps == kernel[0] * kernel[1] * kernel[2];
+  const filters f = {{c->tc, c->we, pack_filters, place_filters}, c, tap, w->taps, whole};
   for (int64_t t = 0; t < w->taps; t++) tap[t] = xai__window_tap(w, t);
   const images m = {{c->n * w->positions, c->xe, pack_images, place_images}, c, w};
   xai__problem p = {.batch = c->groups,

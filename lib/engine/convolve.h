@@ -10,7 +10,7 @@ typedef struct xai__convolution {
   xai__geometry geometry;
   int64_t n, groups, sc, tc; /* source and target channels of one group */
   int64_t source, target;    /* elements of one channel */
-  const float *w;            /* w(g, t, s, tap) = w[g * w_group + t * w_target + s * w_source ...] */
+  const float *w;            /* steps between groups, target and source channels: */
   int64_t w_group, w_target, w_source;
   xai__edit we, xe;
   const float *x;

@@ -170,7 +170,7 @@ static void task(void *ctx, int64_t index, int thread) {
 /* ---- the plan ---- */
 
 static reach reach_of(const xai__axis *axis, int64_t phases) {
-  reach r = {.axis = axis, .phases = phases, .low = INT64_MAX, .high = INT64_MIN, .step = axis->step};
+  reach r = {axis, phases, .low = INT64_MAX, .high = INT64_MIN, .step = axis->step};
   for (int64_t f = 0; f < phases; f++) {
     const xai__axis *a = &axis[f];
     if (a->count > r.count) r.count = a->count;

@@ -422,7 +422,8 @@ static void add_bias(const xai__spot *s, float *acc, int64_t n, int64_t element,
     const float b = xai__edited(s->be, s->bias[channel]);
     for (int64_t i = 0; i < n; i++) acc[i] += b;
   } else {
-    for (int64_t i = 0; i < n; i++) acc[i] += xai__edited(s->be, s->bias[(element + i) % s->n_bias]);
+    for (int64_t i = 0; i < n; i++)
+      acc[i] += xai__edited(s->be, s->bias[(element + i) % s->n_bias]);
   }
 }
 

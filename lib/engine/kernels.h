@@ -1,7 +1,8 @@
 /* The table of inner kernels of one instruction set; filled by xai__kernels_*, portable first.
  *
- * Every kernel computes an output as one chain acc = fma(a_k, b_k, acc), k ascending from acc = 0,
- * whatever the tile it falls in, so all of them agree bit for bit within an instruction set. */
+ * Every kernel of packed or streamed operands sums pieces of XAI__PIECE terms, each one chain
+ * acc = fma(a_k, b_k, acc) with k ascending, and adds the pieces up in order, whatever the tile an
+ * output falls in: all of them agree bit for bit within an instruction set. */
 #ifndef XAI_ENGINE_KERNELS_H
 #define XAI_ENGINE_KERNELS_H
 #include "engine/engine.h"
