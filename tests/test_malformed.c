@@ -30,7 +30,7 @@ static const struct {
     {"opset 13; input x 2; y = If(x); output y", UNSUPPORTED, "If"},
     {"opset 13; input x 2; y = (x); output y", MODEL, "n_a"},
     {"input x 2; y = Add(x, x); output y", UNSUPPORTED, "opset 1)"},
-    {"opset 6; input x 2; y = Add(x, x); output y", UNSUPPORTED, "opset 6)"},
+    {"opset 5; input x 2; y = Add(x, x); output y", UNSUPPORTED, "opset 5)"},
     {"opset 0; input x 2; y = Relu(x); output y", MODEL, "version 0"},
     {"opset -3; input x 2; y = Relu(x); output y", MODEL, "version -3"},
     {"opset 13; input x 2; y = Relu(); output y", MODEL, "n_a"},
