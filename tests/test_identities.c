@@ -227,6 +227,11 @@ static const struct twins {
      "output y; h = MatMul(x, w); g = Add(b, h); k = Sub(g, c); r = Relu(k); y = MatMul(r, u)",
      "opset 13; input x N,3; const w 3,2 ~1; const b 2 = 0.5 -3; const u 2,2 ~1; output y;"
      "h = Gemm(x, w, b); r = Relu(h); y = MatMul(r, u)"},
+    /* bounds through a negative scale */
+    {"opset 13; input x N,2; const k = -2; const w 2,3 = 1 -2 3 -4 5 -6; const u 3,2 ~2; output y;"
+     "a = Mul(x, k); h = MatMul(a, w); r = Relu(h); y = MatMul(r, u)",
+     "opset 13; input x N,2; const w 2,3 = -2 4 -6 8 -10 12; const u 3,2 ~2; output y;"
+     "h = MatMul(x, w); r = Relu(h); y = MatMul(r, u)"},
     /* names that are gone: Identity, Dropout; a constant computed by nodes */
     {"opset 13; input x N,3; const w 3,2 ~1; const u 2,2 ~2; output y; i = Identity(x);"
      "h = MatMul(i, w); d = Dropout(h); r = Relu(d); k = MatMul(r, u); y = Identity(k)",
@@ -261,7 +266,7 @@ START_TEST(a_folded_network_is_explained_like_the_other) {
   static const char *const methods[] = {
       "gradient", "gradient-x-input", "lrp-0", "lrp-epsilon", "lrp-gamma", "lrp-alpha-beta",
       "lrp-z-plus", "lrp-w-square", "lrp-flat", "deep-taylor", "lrp-gamma,bias=zero",
-      "epsilon-plus-flat", "epsilon-gamma-box,low=-1,high=1", "lrp-composite,low=-1,high=1",
+      "epsilon-plus-flat", "epsilon-gamma-box,low=-1,high=2", "lrp-composite,low=-1,high=2",
       "excitation-backprop"};
   net one = net_open(twins[_i].one, 1), other = net_open(twins[_i].other, 1);
   xai_tensor *x = net_input(&one, 0, 3, 81);

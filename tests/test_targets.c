@@ -213,6 +213,25 @@ START_TEST(targets_are_as_asked) {
 }
 END_TEST
 
+START_TEST(the_first_of_equals_is_the_largest) {
+  net n = net_open("opset 13; input x N,4; output y; y = Relu(x)", 1);
+  xai_tensor *x = FLOATS(4, 1, 3, 3, 2), *best = INTS(1, -1);
+  const ask rows[] = {{"gradient", .x = {x}}, {"gradient", .x = {x}, .top = 3},
+                      {"gradient", .x = {x}, .target = best}};
+  const int64_t want[] = {1, 2, 3};
+  for (int i = 0; i < 3; i++) {
+    xai_result *r = explain(&n, rows[i]);
+    const xai_tensor *target = found(r, "target");
+    for (int64_t k = 0; k < count_of(target); k++)
+      ck_assert_int_eq(((const int64_t *)xai_tensor_data(target))[k], want[k]);
+    xai_result_free(r);
+  }
+  xai_tensor_free(x);
+  xai_tensor_free(best);
+  net_close(&n);
+}
+END_TEST
+
 /* A weight per element: the explanation of the weighted sum. */
 START_TEST(a_mask_weighs_the_targets) {
   net n = net_open(SMOOTH "y = Softmax(m)", 1);
@@ -307,6 +326,7 @@ int main(void) {
   tcase_add_loop_test(tc, gradients_are_differences, 0, SMOOTHS);
   tcase_add_loop_test(tc, the_seed_is_as_asked, 0, SMOOTHS);
   tcase_add_test(tc, targets_are_as_asked);
+  tcase_add_test(tc, the_first_of_equals_is_the_largest);
   tcase_add_test(tc, a_mask_weighs_the_targets);
   tcase_add_test(tc, inner_tensors_are_explained_and_answered);
   tcase_add_test(tc, a_root_is_subtracted);
