@@ -7,6 +7,8 @@
 #include "array.h"
 #include "say.h"
 
+static const char *const score_names[REPORT_SCORES] = {"gap", "root-f"};
+
 int report_begin(struct report *r, struct model *m, const struct options *o, struct input_set *s,
                  bool explains, size_t top) {
   memset(r, 0, sizeof *r);
@@ -46,6 +48,8 @@ void report_free(struct report *r) {
     free(it->summaries);
     free(it->target);
     free(it->f);
+    for (size_t s = 0; s < REPORT_SCORES; s++)
+      free(it->score[s]);
     free(it->scale);
     free(it->name);
     free(it->stem);
@@ -207,6 +211,15 @@ static int add_item(struct report *r, const xai_result *result, const char *pref
     it->target[t] = targets ? ((const int64_t *)xai_tensor_data(targets))[t * stride + k] : -1;
     it->f[t] = f ? ((const float *)xai_tensor_data(f))[t * stride + k] : NAN;
   }
+  for (size_t s = 0; s < REPORT_SCORES; s++) {
+    const xai_tensor *score = xai_result_find(result, score_names[s]);
+    if (!score)
+      continue;
+    if (!(it->score[s] = malloc(r->n_targets * sizeof **it->score)))
+      return say_no_memory();
+    for (size_t t = 0; t < r->n_targets; t++)
+      it->score[s][t] = ((const float *)xai_tensor_data(score))[t * stride + k];
+  }
   return EXIT_FINE;
 }
 
@@ -267,5 +280,8 @@ size_t report_item_facts(const struct report *r, size_t item, size_t target, siz
     out[n++] = (struct fact){.key = "label", .text = label};
   out[n++] = (struct fact){.key = "f", .number = (double)it->f[target]};
   out[n++] = (struct fact){.key = "sum", .number = report_sum(r, item, target)};
+  for (size_t s = 0; s < REPORT_SCORES; s++)
+    if (it->score[s])
+      out[n++] = (struct fact){.key = score_names[s], .number = (double)it->score[s][target]};
   return n;
 }

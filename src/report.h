@@ -22,12 +22,15 @@ struct summary {
   size_t n_top;
 };
 
+enum { REPORT_SCORES = 2 }; /* gap, root-f */
+
 struct item {
   char *name, *stem;
   struct npy_array *tensors; /* [target][name]; data NULL once dropped */
   struct summary *summaries; /* the same order */
   int64_t *target;           /* [target]; -1 for a mask; NULL for a run */
   float *f;
+  float *score[REPORT_SCORES]; /* what some methods say of themselves; NULL: this one does not */
   double *scale; /* [target], of the heatmap; NULL: no map can be made */
 };
 
