@@ -1,9 +1,10 @@
-# Headers, libraries, tool, xai.pc and the CMake package, all movable with the prefix.
+# Headers, libraries, tool, manual, xai.pc and the CMake package, all movable with the prefix.
 
 install(DIRECTORY include/xai DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING PATTERN *.h)
 install(TARGETS libxai libxai_static EXPORT xai)
 if(XAI_TOOL)
   install(TARGETS xai)
+  install(DIRECTORY docs/man/ DESTINATION ${CMAKE_INSTALL_MANDIR}/man1 FILES_MATCHING PATTERN *.1)
 endif()
 install(FILES LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})
 
