@@ -29,6 +29,15 @@ int xai__job_sweep(xai__job *j, xai__plan *p, int64_t k, xai__backward how) {
              : xai__reverse(p, xai__gradient_cross, &how, &j->watch, j->err);
 }
 
+int64_t xai__extra_inputs(const xai__job *j) {
+  int64_t bytes = 0;
+  for (int i = 0; i < j->s->graph->n_inputs; i++)
+    bytes += 4 * xai__count(&j->in.shape[i]) * (int64_t)sizeof(int64_t);
+  return bytes;
+}
+
+int64_t xai__extra_plan(const xai__job *j) { return j->plan->bytes + xai__extra_inputs(j); }
+
 int xai__job_inputs_only(xai__job *j) {
   const xai_graph *g = j->s->graph;
   for (int i = 0; i < j->n_at; i++) {

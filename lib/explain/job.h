@@ -58,6 +58,11 @@ int xai__job_forward_baseline(xai__job *j, float *const *base, int64_t set, doub
 /* Completeness: "gap" = f(x) - f0 - sum R, per target and item. */
 int xai__job_gap(xai__job *j, const double *f0);
 
+/* ---- what they take beyond the plan: copies of the inputs, a second plan, a batch of points ---- */
+int64_t xai__extra_inputs(const xai__job *j);
+int64_t xai__extra_plan(const xai__job *j);
+int64_t xai__extra_points(const xai__job *j);
+
 /* ---- the methods' runs ---- */
 int xai__run_single(xai__job *j);
 int xai__run_integrated(xai__job *j);

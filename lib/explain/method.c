@@ -15,11 +15,11 @@
 #define STEPS "steps=50[1,100000];quadrature=gauss-legendre|riemann-right;"
 
 #define BY_GRADIENT(name, schema, backward, finish) \
-  {name, schema GRADIENT, false, backward, finish, NULL, xai__run_single}
-#define OF_ITS_OWN(name, schema, run) \
-  {name, schema GRADIENT, false, XAI__PLAIN, XAI__AS_IS, NULL, run}
+  {name, schema GRADIENT, false, backward, finish, NULL, xai__run_single, NULL}
+#define OF_ITS_OWN(name, schema, run, extra) \
+  {name, schema GRADIENT, false, XAI__PLAIN, XAI__AS_IS, NULL, run, extra}
 #define BY_RULES_WITH(name, schema, fixed) \
-  {name, schema LRP, true, XAI__PLAIN, XAI__AS_IS, fixed, xai__run_single}
+  {name, schema LRP, true, XAI__PLAIN, XAI__AS_IS, fixed, xai__run_single, NULL}
 #define BY_RULES(name, schema, fixed) \
   BY_RULES_WITH(name, schema XAI__STABILIZER_SCHEMA XAI__PRODUCT_SCHEMA SEED, fixed)
 
@@ -30,15 +30,15 @@ static const xai__method methods[] = {
     BY_GRADIENT("gradient-x-input", "root=0|tensor;", XAI__PLAIN, XAI__TIMES_INPUT),
     BY_GRADIENT("guided-backprop", "", XAI__GUIDED, XAI__AS_IS),
     BY_GRADIENT("deconvnet", "", XAI__DECONV, XAI__AS_IS),
-    OF_ITS_OWN("taylor", "", xai__run_taylor),
-    OF_ITS_OWN("integrated-gradients", BASELINE STEPS, xai__run_integrated),
-    OF_ITS_OWN("deeplift-rescale", BASELINE, xai__run_deeplift_rescale),
-    OF_ITS_OWN("deeplift-revealcancel", BASELINE, xai__run_deeplift_revealcancel),
-    OF_ITS_OWN("expected-gradients", "background=;" STEPS, xai__run_expected),
+    OF_ITS_OWN("taylor", "", xai__run_taylor, xai__extra_inputs),
+    OF_ITS_OWN("integrated-gradients", BASELINE STEPS, xai__run_integrated, xai__extra_points),
+    OF_ITS_OWN("deeplift-rescale", BASELINE, xai__run_deeplift_rescale, xai__extra_plan),
+    OF_ITS_OWN("deeplift-revealcancel", BASELINE, xai__run_deeplift_revealcancel, xai__extra_plan),
+    OF_ITS_OWN("expected-gradients", "background=;" STEPS, xai__run_expected, xai__extra_points),
     OF_ITS_OWN("smoothgrad", "samples=20[1,100000];noise=0.1[0,inf];of=gradient;root=0|tensor;" BASELINE STEPS,
-               xai__run_smoothgrad),
-    OF_ITS_OWN("grad-cam", "layer=;", xai__run_gradcam),
-    OF_ITS_OWN("occlusion", "window=8[1,inf];stride=4[1,inf];value=0;", xai__run_occlusion),
+               xai__run_smoothgrad, xai__extra_points),
+    OF_ITS_OWN("grad-cam", "layer=;", xai__run_gradcam, xai__extra_plan),
+    OF_ITS_OWN("occlusion", "window=8[1,inf];stride=4[1,inf];value=0;", xai__run_occlusion, xai__extra_inputs),
 #if XAI_LRP
     BY_RULES_WITH("lrp-0", "stabilizer=0[0,inf];" XAI__PRODUCT_SCHEMA SEED, NULL),
     BY_RULES("lrp-epsilon", EPSILON, NULL),

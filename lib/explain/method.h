@@ -19,6 +19,7 @@ typedef struct xai__method {
   xai__finish finish;
   const char *fixed; /* what the method itself decides, "k=v,k=v" */
   int (*run)(xai__job *j);
+  int64_t (*extra)(const xai__job *j); /* bytes that run takes beyond the plan; NULL: none */
 } xai__method;
 
 const xai__method *xai__method_at(size_t i); /* NULL past the end */
