@@ -28,6 +28,7 @@ check:
 	ctest --preset asan -L quick
 
 check-long: check tsan
+	scripts/install-deps long
 	ctest --preset release -L long
 	ctest --preset tsan -L quick
 
