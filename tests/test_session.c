@@ -127,6 +127,30 @@ START_TEST(threads_and_sessions_do_not_show) {
 }
 END_TEST
 
+/* Shapes may follow from the data of a small input: a plan then serves these data only. */
+START_TEST(a_small_input_shapes_the_result) {
+  net n = net_open("opset 13; input x 2,6; input s i64 2; h = Relu(x); y = Reshape(h, s); output y", 1);
+  const int64_t x_shape[] = {2, 6}, s_shape[] = {2}, wanted[][2] = {{3, 4}, {4, 3}, {3, 4}, {12, 1}};
+  xai_tensor *x = tensor_by_chance(XAI_F32, 2, x_shape, 3);
+  for (int i = 0; i < 4; i++) {
+    const int64_t *shape;
+    xai_tensor *s = tensor_of(XAI_I64, 1, s_shape, wanted[i]);
+    xai_result *r = explain(&n, (ask){NULL, .x = {x, s}});
+    ck_assert_int_eq(xai_tensor_shape(found(r, "output/y"), &shape), 2);
+    ck_assert(shape[0] == wanted[i][0] && shape[1] == wanted[i][1]);
+    xai_result_free(r);
+    xai_tensor_free(s);
+  }
+  const int64_t wrong[] = {5, 5};
+  xai_tensor *s = tensor_of(XAI_I64, 1, s_shape, wrong);
+  xai_result *r;
+  ck_assert_int_eq(ask_status(&n, (ask){NULL, .x = {x, s}}, &r, NULL, &net_error), XAI_E_MODEL);
+  xai_tensor_free(s);
+  xai_tensor_free(x);
+  net_close(&n);
+}
+END_TEST
+
 /* A layer large enough that its work is split over threads, in every direction. */
 START_TEST(large_work_is_the_same_on_threads) {
   static const char *const texts[] = {
@@ -366,6 +390,7 @@ int main(void) {
   tcase_add_loop_test(tc, a_batch_is_its_items, 0, MODELS);
   tcase_add_loop_test(tc, many_targets_are_each_alone, 0, MODELS);
   tcase_add_loop_test(tc, threads_and_sessions_do_not_show, 0, MODELS);
+  tcase_add_test(tc, a_small_input_shapes_the_result);
   tcase_add_loop_test(tc, large_work_is_the_same_on_threads, 0, 2);
   tcase_add_loop_test(tc, a_graph_serves_sessions_at_once, 0, 3);
   tcase_add_loop_test(tc, a_session_is_busy, 0, MODELS);

@@ -59,10 +59,6 @@ int64_t xai__memory_room(const xai__memory *m) {
   return m && m->limit > 0 ? m->limit - xai__memory_used(m) : INT64_MAX;
 }
 
-int64_t xai__memory_left(const xai__memory *m) {
-  return m && m->limit > 0 ? m->limit - xai__memory_used(m) : INT64_MAX;
-}
-
 void *xai__new_raw(xai__memory *m, size_t n, size_t size, xai_error *err) {
   size_t bytes = 0;
   if (size && n > (SIZE_MAX / 2 - 2 * ALIGN) / size) {

@@ -13,7 +13,6 @@ typedef struct xai__memory xai__memory;
 xai__memory *xai__memory_create(xai_realloc_fn realloc, void *user, int64_t limit);
 void xai__memory_release(xai__memory *m); /* the struct lives until its last block is freed */
 int64_t xai__memory_used(const xai__memory *m);
-int64_t xai__memory_left(const xai__memory *m); /* below the limit; INT64_MAX without one */
 int64_t xai__memory_room(const xai__memory *m); /* what its limit still allows */
 
 /* Zeroed; n * size is checked. NULL after xai__fail(XAI_E_MEMORY or XAI_E_LIMIT). */

@@ -7,6 +7,8 @@
 /* What a plan is for. Arrays are borrowed while planning. */
 typedef struct xai__plan_request {
   const xai__shape *input; /* shape of each graph input */
+  void *const *data;       /* and its data, in storage dtype; NULL: only shapes are known */
+  bool known;              /* small inputs (see xai__plan_knows) are as good as constants */
   const int *want;         /* values to be there after the forward sweep */
   int n_want;
   bool reverse;    /* a reverse sweep follows, from `source` to the values `at` */
@@ -38,6 +40,9 @@ typedef struct xai__plan {
   int64_t scratch; /* an estimate of what the sweeps need on top */
 } xai__plan;
 
+/* Whether an input is one that a network may compute shapes from: few integers, or a few numbers in a
+ * row (axes, sizes, scales). A plan that `known` such inputs serves only these data. */
+bool xai__plan_knows(const xai__shape *shape, int dtype);
 int xai__plan_create(const xai_graph *g, xai__engine *e, const xai__plan_request *r,
                      xai__plan **out, xai_error *err);
 void xai__plan_free(xai__plan *p);

@@ -340,6 +340,22 @@ static void estimate_scratch(xai__plan *p) {
   p->scratch = most + kept + (5 << 18);
 }
 
+bool xai__plan_knows(const xai__shape *shape, int dtype) {
+  int64_t n = xai__count(shape);
+  return n <= 64 && (dtype == XAI_I64 || shape->rank <= 1);
+}
+
+static int plan_input(planner *q, int i) {
+  int input = q->p->graph->inputs[i], dtype = xai__dtype_storage(q->p->graph->values[input].dtype);
+  xai__view *v = &q->p->value[input];
+  *v = (xai__view){dtype, q->r->input[i], NULL};
+  if (!q->r->known || !xai__plan_knows(&v->shape, dtype)) return XAI_OK;
+  size_t n = (size_t)xai__count(&v->shape) * xai__dtype_size(dtype);
+  if (!(v->data = plan_new(q, n, 1))) return q->err->status;
+  memcpy(v->data, q->r->data[i], n);
+  return XAI_OK;
+}
+
 static int make(planner *q) {
   xai__plan *p = q->p;
   const xai_graph *g = p->graph;
@@ -370,9 +386,7 @@ static int make(planner *q) {
     p->value[v] = g->values[v].constant;
     if (!p->value[v].data) p->value[v] = (xai__view){XAI_F32, {-1, {0}}, NULL};
   }
-  for (int i = 0; i < g->n_inputs; i++)
-    p->value[g->inputs[i]] = (xai__view){xai__dtype_storage(g->values[g->inputs[i]].dtype),
-                                         q->r->input[i], NULL};
+  for (int i = 0; i < g->n_inputs; i++) XAI__TRY(plan_input(q, i));
   XAI__TRY(choose_nodes(q));
   XAI__TRY(infer_shapes(q));
   forward_lives(q);

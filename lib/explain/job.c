@@ -15,7 +15,8 @@ int xai__job_plan(xai__job *j, int64_t times, xai__plan **out) {
   want[j->n_at] = j->source;
   for (size_t i = 0; i < n; i++)
     if (shape[i].rank > 0) shape[i].d[0] *= times;
-  xai__plan_request q = {.input = shape, .want = want, .n_want = j->n_at + 1, .reverse = true,
+  bool has_data = times == 1 && j->in.data[0]; /* a bill has none */
+  xai__plan_request q = {.input = shape, .data = has_data ? j->in.data : NULL, .want = want, .n_want = j->n_at + 1, .reverse = true,
                          .fold = xai__method_fold(j->method, &j->params),
                          .everything = j->r->ledger != 0, .source = j->source, .n_at = j->n_at,
                          .at = j->at};

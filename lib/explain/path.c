@@ -149,7 +149,7 @@ static int64_t points_a_batch(const xai__job *j, int64_t points) {
     const xai__shape *s = &g->values[g->inputs[i]].shape;
     if (s->rank < 1 || s->d[0] >= 0) return 1;
   }
-  int64_t room = xai__memory_left(j->s->memory) / 2, most = (int64_t)256 << 20;
+  int64_t room = xai__memory_room(j->s->memory) / 2, most = (int64_t)256 << 20;
   int64_t fit = (room < most ? room : most) / (j->plan->bytes + 1);
   return fit < 1 ? 1 : fit < points ? fit : points;
 }

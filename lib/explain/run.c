@@ -53,7 +53,7 @@ int xai__run(xai_session *s, const xai_request *r, xai_result *out, xai_error *e
   xai__watch w = {r->cancel, r->progress, r->progress_user, xai__seconds(), 0, 1, NULL};
   int status = xai__inputs_read(s, r, false, &in, err);
   if (!status) status = choose(s, r, &in.arena, &what, err);
-  xai__plan_request q = {.input = in.shape, .want = what.value, .n_want = what.n};
+  xai__plan_request q = {.input = in.shape, .data = in.data, .want = what.value, .n_want = what.n};
   if (!status) status = xai__session_plan(s, &q, &p, err);
   if (!status) xai__session_make_room(s, p);
   if (!status) status = xai__forward(p, in.data, &w, err);

@@ -28,6 +28,17 @@ static bool same_ints(const int *a, int n_a, const int *b, int n_b) {
   return n_a == n_b && (!n_a || !memcmp(a, b, (size_t)n_a * sizeof *a));
 }
 
+/* Whether the small inputs that a plan was made with are those of a request. */
+static bool same_known(const xai_graph *g, const xai__plan_request *q, const xai__plan_request *r) {
+  if (q->known != r->known) return false;
+  for (int i = 0; i < g->n_inputs && q->known; i++) {
+    int dtype = xai__dtype_storage(g->values[g->inputs[i]].dtype);
+    size_t n = (size_t)xai__count(&r->input[i]) * xai__dtype_size(dtype);
+    if (xai__plan_knows(&r->input[i], dtype) && n && memcmp(q->data[i], r->data[i], n)) return false;
+  }
+  return true;
+}
+
 static bool same_request(const xai_graph *g, const xai__cached *c, const xai__plan_request *r) {
   const xai__plan_request *q = &c->made_for;
   if (!c->plan) return false;
@@ -35,13 +46,30 @@ static bool same_request(const xai_graph *g, const xai__cached *c, const xai__pl
     if (!xai__shape_equal(&q->input[i], &r->input[i])) return false;
   return same_ints(q->want, q->n_want, r->want, r->n_want) &&
          same_ints(q->at, q->n_at, r->at, r->n_at) && q->reverse == r->reverse &&
-         q->fold == r->fold && q->everything == r->everything && q->source == r->source;
+         q->fold == r->fold && q->everything == r->everything && q->source == r->source &&
+         same_known(g, q, r);
 }
 
 static const int *copy_ints(xai__arena *a, const int *v, int n, xai_error *err) {
   int *copy = xai__arena_new(a, (size_t)n + 1, sizeof *copy, err);
   if (copy && n) memcpy(copy, v, (size_t)n * sizeof *copy);
   return copy;
+}
+
+/* The small inputs, for same_known. */
+static int copy_known(xai_session *s, xai__cached *c, const xai__plan_request *r, xai_error *err) {
+  const xai_graph *g = s->graph;
+  void **data = xai__arena_new(&c->key, (size_t)g->n_inputs + 1, sizeof *data, err);
+  if (!data) return err->status;
+  for (int i = 0; i < g->n_inputs && r->known; i++) {
+    int dtype = xai__dtype_storage(g->values[g->inputs[i]].dtype);
+    size_t n = (size_t)xai__count(&r->input[i]) * xai__dtype_size(dtype);
+    if (!xai__plan_knows(&r->input[i], dtype)) continue;
+    if (!(data[i] = xai__arena_new(&c->key, n + 1, 1, err))) return err->status;
+    if (n) memcpy(data[i], r->data[i], n);
+  }
+  c->made_for.data = data;
+  return XAI_OK;
 }
 
 static int make_cached(xai_session *s, xai__cached *c, const xai__plan_request *r, xai_error *err) {
@@ -54,26 +82,41 @@ static int make_cached(xai_session *s, xai__cached *c, const xai__plan_request *
   c->made_for.at = copy_ints(&c->key, r->at, r->n_at, err);
   if (!input || !c->made_for.want || !c->made_for.at) return err->status;
   memcpy(input, r->input, n * sizeof *input);
+  XAI__TRY(copy_known(s, c, r, err));
   return xai__plan_create(s->graph, s->engine, r, &c->plan, err);
 }
 
-int xai__session_plan(xai_session *s, const xai__plan_request *r, xai__plan **out, xai_error *err) {
+static int find_or_make(xai_session *s, const xai__plan_request *r, xai__plan **out,
+                        xai_error *err) {
   int found = 0;
-  while (found < XAI__PLANS - 1 && !same_request(s->graph, &s->cached[found], r)) found++;
-  xai__cached c = s->cached[found];
-  memmove(s->cached + 1, s->cached, (size_t)found * sizeof c);
-  if (!same_request(s->graph, &c, r)) {
-    drop(&c);
+  while (found < XAI__PLANS && !same_request(s->graph, &s->cached[found], r)) found++;
+  xai__cached c = {0};
+  if (found < XAI__PLANS) {
+    c = s->cached[found];
+  } else {
     int status = make_cached(s, &c, r, err);
     if (status) {
       drop(&c);
-      s->cached[0] = c;
       return status;
     }
+    drop(&s->cached[--found]);
   }
+  memmove(s->cached + 1, s->cached, (size_t)found * sizeof c);
   s->cached[0] = c;
   *out = c.plan;
   return XAI_OK;
+}
+
+int xai__session_plan(xai_session *s, const xai__plan_request *r, xai__plan **out, xai_error *err) {
+  int status = find_or_make(s, r, out, err);
+  if (status != XAI_E_UNSUPPORTED || !r->data || r->known) return status;
+  xai__plan_request again = *r; /* shapes may follow from the data of small inputs */
+  xai_error second;
+  again.known = true;
+  int known = find_or_make(s, &again, out, &second);
+  if (known == XAI_E_UNSUPPORTED) return status; /* for the same reason, or for want of more */
+  if (known) *err = second;
+  return known;
 }
 
 void xai__session_make_room(xai_session *s, const xai__plan *p) {
