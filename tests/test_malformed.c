@@ -77,7 +77,7 @@ static const struct {
     {"opset 13; input x 6; const s i64 2 = 4 -1; y = Reshape(x, s); output y", MODEL, "n_a"},
     {"opset 13; input x 6; const s i64 3 = 4294967296 4294967296 6; y = Reshape(x, s); output y",
      MODEL, "n_a"},
-    {"opset 13; input x 6; input s i64 2; y = Reshape(x, s); output y", UNSUPPORTED, "n_a"},
+    {"opset 13; input x 6; input s i64 2; y = Reshape(x, s); output y", MODEL, "n_a"},
     {"opset 13; input x 2,3; y = Transpose(x) perm=[0,0]; output y", MODEL, "n_a"},
     {"opset 13; input x 2,3; y = Transpose(x) perm=[0,2]; output y", MODEL, "n_a"},
     {"opset 13; input x 2,3; const a i64 1 = 0; y = Squeeze(x, a); output y", MODEL, "n_a"},

@@ -1,24 +1,24 @@
 # xai test on folders made here: one case that passes, one that fails, one that is refused.
 . "${0%/*}/common.inc"
 
-# A picture of zeros as TensorProto; what the model says of it is the expected output.
-zeros() {
+# A picture of 0.5 as TensorProto; what the model says of it is the expected output.
+grey() {
   printf '\010\001\010\001\010\034\010\034\020\001\112\300\030'
-  head -c 3136 /dev/zero
+  for _ in $(seq 784); do printf '\000\000\000\077'; done
 }
 scores() { # of the file's last 40 bytes
   printf '\010\001\010\012\020\001\112\050'
   tail -c 40 "$1"
 }
-zeros >zeros.pb
-expect 0 run "$model" zeros.pb -o zeros.npy
+grey >grey.pb
+expect 0 run "$model" grey.pb -o grey.npy
 
 mkdir -p cases/good/test_data_set_0 cases/deep/er/bad/test_data_set_0 cases/refused
 for c in cases/good cases/deep/er/bad; do
   cp "$model" $c/model.onnx
-  cp zeros.pb $c/test_data_set_0/input_0.pb
+  cp grey.pb $c/test_data_set_0/input_0.pb
 done
-scores zeros.npy >cases/good/test_data_set_0/output_0.pb
+scores grey.npy >cases/good/test_data_set_0/output_0.pb
 expect 0 run "$model" "$boot" -o boot.npy
 scores boot.npy >cases/deep/er/bad/test_data_set_0/output_0.pb
 
@@ -36,7 +36,7 @@ holds out "0 passed, 1 failed, 0 refused"
 
 # A second data set is looked at too.
 mkdir cases/good/test_data_set_1
-cp zeros.pb cases/good/test_data_set_1/input_0.pb
+cp grey.pb cases/good/test_data_set_1/input_0.pb
 expect 1 test cases/good
 holds out output_0.pb
 cp cases/good/test_data_set_0/output_0.pb cases/good/test_data_set_1

@@ -21,7 +21,7 @@ holds out "\"model_sha256\": \"$(sha256sum "$resnet" | cut -d' ' -f1)\""
 lacks out '"nodes"'
 expect 0 info "$resnet" --json --graph
 json out
-count out 33 '"index": '
+count out 40 '"index": '
 lacks out '"rule"'
 
 expect 0 info "$model" --graph
