@@ -23,6 +23,17 @@ int xai__job_plan(xai__job *j, int64_t times, xai__plan **out) {
   return xai__session_plan(j->s, &q, out, j->err);
 }
 
+int64_t xai__job_batch(const xai__job *j, int64_t points) {
+  const xai_graph *g = j->s->graph;
+  for (int i = 0; i < g->n_inputs; i++) {
+    const xai__shape *s = &g->values[g->inputs[i]].shape;
+    if (s->rank < 1 || s->d[0] >= 0) return 1;
+  }
+  int64_t room = xai__memory_room(j->s->memory) / 2, most = (int64_t)256 << 20;
+  int64_t fit = (room < most ? room : most) / (j->plan->bytes + 1);
+  return fit < 1 ? 1 : fit < points ? fit : points;
+}
+
 int xai__job_sweep(xai__job *j, xai__plan *p, int64_t k, xai__backward how) {
   xai__targets_seed(&j->targets, k, &p->value[j->source], xai__plan_grad(p, j->source));
   return j->method->relevance

@@ -41,6 +41,9 @@ int xai__job_end(xai__job *j);
 
 /* The job's plan with every input's axis 0 `times` as long. */
 int xai__job_plan(xai__job *j, int64_t times, xai__plan **out);
+/* How many of `points` variations of the inputs to run at a time: about a quarter of a gigabyte of
+ * activations, or half of what the session's limit leaves; 1 where the model's batch axis is fixed. */
+int64_t xai__job_batch(const xai__job *j, int64_t points);
 /* Seeds target k and sweeps back over plan p, whose forward pass is done: by the method's rules, or
  * by gradients with the ReLU edit `how`. part: of the whole work done when this ends. */
 int xai__job_sweep(xai__job *j, xai__plan *p, int64_t k, xai__backward how);
@@ -62,6 +65,7 @@ int xai__job_gap(xai__job *j, const double *f0);
 int64_t xai__extra_inputs(const xai__job *j);
 int64_t xai__extra_plan(const xai__job *j);
 int64_t xai__extra_points(const xai__job *j);
+int64_t xai__extra_windows(const xai__job *j);
 
 /* ---- the methods' runs ---- */
 int xai__run_single(xai__job *j);

@@ -38,7 +38,8 @@ static const xai__method methods[] = {
     OF_ITS_OWN("smoothgrad", "samples=20[1,100000];noise=0.1[0,inf];of=gradient;root=0|tensor;" BASELINE STEPS,
                xai__run_smoothgrad, xai__extra_points),
     OF_ITS_OWN("grad-cam", "layer=;", xai__run_gradcam, xai__extra_plan),
-    OF_ITS_OWN("occlusion", "window=8[1,inf];stride=4[1,inf];value=0;", xai__run_occlusion, xai__extra_inputs),
+    OF_ITS_OWN("occlusion", "window=8[1,inf];stride=4[1,inf];value=0;", xai__run_occlusion,
+               xai__extra_windows),
 #if XAI_LRP
     BY_RULES_WITH("lrp-0", "stabilizer=0[0,inf];" XAI__PRODUCT_SCHEMA SEED, NULL),
     BY_RULES("lrp-epsilon", EPSILON, NULL),

@@ -15,7 +15,10 @@ typedef struct occlusion {
   int64_t window, stride;
   int64_t starts[XAI__MAX_RANK], total; /* windows along each axis, and in all */
   float value;
-  float *x;       /* the input with a window replaced */
+  int64_t times;  /* windows a batch */
+  xai__plan *plan;
+  void **data;    /* per graph input: `times` copies; those of `input` with a window replaced */
+  float *x;       /* the copy at hand */
   int *coverage;  /* per element of an item */
 } occlusion;
 
@@ -69,21 +72,70 @@ static void add_drop(occlusion *o, int64_t from, int64_t n, void *ctx) {
   for (int64_t e = from; e < from + n; e++) c->R[e] += c->drop / (float)o->coverage[e];
 }
 
-static int run_window(occlusion *o, int at, int64_t w, void **data) {
+/* Windows [first, first + times), the last one over again where there are fewer. */
+static int run_windows(occlusion *o, int at, int64_t first) {
   xai__job *j = o->j;
   const xai__targets *t = &j->targets;
   int64_t n = xai__count(&o->shape), size = n / o->shape.d[0];
-  memcpy(o->x, j->in.data[o->input], (size_t)n * sizeof *o->x);
-  each_run(o, w, replace, NULL);
-  XAI__TRY(xai__forward(j->plan, data, &j->watch, j->err));
-  const float *y = xai__f(&j->plan->value[j->source]);
-  for (int64_t k = 0; k < t->n; k++)
-    for (int64_t item = 0; item < t->items; item++) {
-      double f = xai__targets_value(t, k, item, y + item * t->size);
-      credit c = {xai__job_full(j, k, at) + item * size, (float)(t->f[k * t->items + item] - f)};
-      each_run(o, w, add_drop, &c);
-    }
+  for (int64_t i = 0; i < o->times; i++) {
+    o->x = (float *)o->data[o->input] + i * n;
+    memcpy(o->x, j->in.data[o->input], (size_t)n * sizeof *o->x);
+    each_run(o, first + i < o->total ? first + i : o->total - 1, replace, NULL);
+  }
+  XAI__TRY(xai__forward(o->plan, o->data, &j->watch, j->err));
+  const float *y = xai__f(&o->plan->value[j->source]);
+  for (int64_t i = 0; i < o->times && first + i < o->total; i++)
+    for (int64_t k = 0; k < t->n; k++)
+      for (int64_t item = 0; item < t->items; item++) {
+        double f = xai__targets_value(t, k, item, y + (i * t->items + item) * t->size);
+        credit c = {xai__job_full(j, k, at) + item * size, (float)(t->f[k * t->items + item] - f)};
+        each_run(o, first + i, add_drop, &c);
+      }
   return XAI_OK;
+}
+
+/* The inputs, `times` over. */
+static int make_data(occlusion *o) {
+  xai__job *j = o->j;
+  const xai_graph *g = j->s->graph;
+  o->data = xai__arena_new(&j->in.arena, (size_t)g->n_inputs, sizeof *o->data, j->err);
+  if (!o->data) return j->err->status;
+  for (int i = 0; i < g->n_inputs; i++) {
+    size_t bytes = (size_t)xai__count(&j->in.shape[i]) *
+                   xai__dtype_size(j->plan->value[g->inputs[i]].dtype);
+    o->data[i] = xai__arena_new(&j->in.arena, bytes + 1, (size_t)o->times, j->err);
+    if (!o->data[i]) return j->err->status;
+    for (int64_t t = 0; t < o->times; t++)
+      memcpy((char *)o->data[i] + (size_t)t * bytes, j->in.data[i], bytes);
+  }
+  return XAI_OK;
+}
+
+static occlusion read_params(xai__job *j) {
+  return (occlusion){.j = j, .window = (int64_t)xai__params_number(&j->params, "window"),
+                     .stride = (int64_t)xai__params_number(&j->params, "stride"),
+                     .value = (float)xai__params_number(&j->params, "value")};
+}
+
+static void count_windows(occlusion *o) {
+  o->first = o->shape.rank > 2 ? 2 : 1;
+  o->total = 1;
+  for (int i = o->first; i < o->shape.rank; i++) {
+    int64_t rest = o->shape.d[i] - o->window;
+    o->starts[i] = rest > 0 ? (rest + o->stride - 1) / o->stride + 1 : 1;
+    o->total *= o->starts[i];
+  }
+}
+
+int64_t xai__extra_windows(const xai__job *j) {
+  occlusion o = read_params((xai__job *)(uintptr_t)j);
+  int64_t most = 1;
+  for (int i = 0; i < j->s->graph->n_inputs; i++) {
+    o.shape = j->in.shape[i];
+    count_windows(&o);
+    if (o.total > most) most = o.total;
+  }
+  return (xai__job_batch(j, most) + 1) * (j->plan->bytes + xai__extra_inputs(j));
 }
 
 static int run_input(occlusion *o, int at) {
@@ -94,33 +146,25 @@ static int run_input(occlusion *o, int at) {
   if (o->shape.rank < 2 || o->shape.d[0] != j->targets.items)
     return xai__fail(j->err, XAI_E_UNSUPPORTED, j->name[at], "occlusion needs an input with a batch axis and another, not %s",
                      xai__shape_text(&o->shape).text);
-  o->first = o->shape.rank > 2 ? 2 : 1;
-  o->total = 1;
-  for (int i = o->first; i < o->shape.rank; i++) {
-    int64_t rest = o->shape.d[i] - o->window;
-    o->starts[i] = rest > 0 ? (rest + o->stride - 1) / o->stride + 1 : 1;
-    o->total *= o->starts[i];
-  }
+  count_windows(o);
   size_t n = (size_t)xai__count(&o->shape);
-  o->x = xai__arena_new(&j->in.arena, n + 1, sizeof *o->x, j->err);
   o->coverage = xai__arena_new(&j->in.arena, n + 1, sizeof *o->coverage, j->err);
-  void **data = xai__arena_new(&j->in.arena, (size_t)g->n_inputs, sizeof *data, j->err);
-  if (!o->x || !o->coverage || !data) return j->err->status;
-  memcpy(data, j->in.data, (size_t)g->n_inputs * sizeof *data);
-  data[o->input] = o->x;
+  if (!o->coverage) return j->err->status;
+  if (!o->times) o->times = xai__job_batch(j, o->total); /* the same plan for every input */
+  XAI__TRY(xai__job_plan(j, o->times, &o->plan));
+  XAI__TRY(make_data(o));
   for (int64_t w = 0; w < o->total && n; w++) each_run(o, w, cover, NULL);
-  for (int64_t w = 0; w < o->total && n; w++) {
-    j->watch.span = 1 / (double)(o->total * j->n_at);
-    j->watch.from = (double)(at * o->total + w) * j->watch.span;
-    XAI__TRY(run_window(o, at, w, data));
+  for (int64_t w = 0; w < o->total && n; w += o->times) {
+    double share = 1 / (double)(o->total * j->n_at);
+    j->watch.from = (double)(at * o->total + w) * share;
+    j->watch.span = (double)(o->times < o->total - w ? o->times : o->total - w) * share;
+    XAI__TRY(run_windows(o, at, w));
   }
   return XAI_OK;
 }
 
 int xai__run_occlusion(xai__job *j) {
-  occlusion o = {.j = j, .window = (int64_t)xai__params_number(&j->params, "window"),
-                 .stride = (int64_t)xai__params_number(&j->params, "stride"),
-                 .value = (float)xai__params_number(&j->params, "value")};
+  occlusion o = read_params(j);
   if (o.stride > o.window)
     return xai__fail(j->err, XAI_E_ARGUMENT, "stride", "stride %lld is larger than window %lld: pixels would be left out",
                      (long long)o.stride, (long long)o.window);

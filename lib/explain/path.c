@@ -142,25 +142,13 @@ static int run_batch(path *p, int64_t first) {
 
 /* ---- the run ---- */
 
-/* How many points fit into one batch: about a quarter of a gigabyte of activations. */
-static int64_t points_a_batch(const xai__job *j, int64_t points) {
-  const xai_graph *g = j->s->graph;
-  for (int i = 0; i < g->n_inputs; i++) {
-    const xai__shape *s = &g->values[g->inputs[i]].shape;
-    if (s->rank < 1 || s->d[0] >= 0) return 1;
-  }
-  int64_t room = xai__memory_room(j->s->memory) / 2, most = (int64_t)256 << 20;
-  int64_t fit = (room < most ? room : most) / (j->plan->bytes + 1);
-  return fit < 1 ? 1 : fit < points ? fit : points;
-}
-
 /* As if every parameter that multiplies points did. */
 int64_t xai__extra_points(const xai__job *j) {
   const xai__value *set = xai__params_find(&j->params, "background");
   double points = fmax(1, xai__params_number(&j->params, "steps")) *
                   fmax(1, xai__params_number(&j->params, "samples"));
   int64_t sets = set && set->tensor && set->tensor->shape.rank ? set->tensor->shape.d[0] : 1;
-  int64_t times = points_a_batch(j, (int64_t)points * sets);
+  int64_t times = xai__job_batch(j, (int64_t)points * sets);
   return times * (j->plan->bytes + xai__extra_inputs(j)) + (2 + sets) * xai__extra_inputs(j);
 }
 
@@ -185,7 +173,7 @@ static int run_path(path *p) {
   if (p->finish == XAI__TIMES_INPUT) XAI__TRY(xai__job_inputs_only(j));
   XAI__TRY(xai__job_begin(j));
   p->points = p->steps * p->sets * p->samples;
-  p->times = points_a_batch(j, p->points);
+  p->times = xai__job_batch(j, p->points);
   XAI__TRY(make_buffers(p));
   XAI__TRY(xai__job_plan(j, p->times, &p->plan));
   for (int64_t e = 0; e < p->points; e += p->times) {
