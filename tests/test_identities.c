@@ -358,6 +358,40 @@ START_TEST(a_constant_leaves_the_gradient) {
 }
 END_TEST
 
+/* Over a background of one item expected gradients are integrated gradients from it; inputs must have
+ * as many items each. */
+START_TEST(a_background_is_a_set_of_baselines) {
+  net n = net_open("opset 13; input a N,6; input b N,3; const w 6,3 ~3; m = MatMul(a, w); h = Mul(m, b); "
+                   "y = Sigmoid(h); output y", 1);
+  const int64_t shape[] = {1, 12};
+  inputs in = inputs_of(&n, 1, 5);
+  xai_tensor *set = tensor_by_chance(XAI_F32, 2, shape, 9);
+  xai_param more = {"background", set, NULL, 0};
+  xai_result *r;
+  ask a = {"expected-gradients", .x = {in.x[0], in.x[1]}, .more = &more, .n_more = 1};
+  ck_assert_int_eq(ask_status(&n, a, &r, NULL, &net_error), XAI_E_ARGUMENT); /* 2 items of a, 4 of b */
+  ck_assert_ptr_nonnull(strstr(net_error.text, "2 items for input 'a' and 4 for 'b'"));
+  xai_tensor_free(set);
+  inputs_free(&in);
+  net_close(&n);
+
+  n = net_open("opset 13; input x N,6; const w 6,3 ~3; m = MatMul(x, w); y = Sigmoid(m); output y", 1);
+  const int64_t one[] = {1, 6};
+  in = inputs_of(&n, 2, 5);
+  more.tensor = set = tensor_by_chance(XAI_F32, 2, one, 9);
+  r = explain(&n, (ask){"expected-gradients", .x = {in.x[0]}, .more = &more, .n_more = 1});
+  more.name = "baseline";
+  xai_result *from = explain(&n, (ask){"integrated-gradients", .x = {in.x[0]}, .more = &more, .n_more = 1});
+  expect_near("expected and integrated gradients", values(r, "relevance/x", NULL),
+              values(from, "relevance/x", NULL), 12, 1e-6);
+  xai_result_free(r);
+  xai_result_free(from);
+  xai_tensor_free(set);
+  inputs_free(&in);
+  net_close(&n);
+}
+END_TEST
+
 /* The L-fold composition of t(x) = 2 relu(x) - 4 relu(x - 1/2): 2^L pieces of slope +-2^L. */
 START_TEST(gradients_shatter) {
   enum { L = 5, PIECES = 1 << L, A_PIECE = 4, N = PIECES * A_PIECE };
@@ -401,6 +435,7 @@ int main(void) {
   tcase_add_loop_test(tc, a_folded_network_is_explained_like_the_other, 0, TWINS);
   tcase_add_test(tc, the_maximum_of_two_numbers);
   tcase_add_test(tc, a_constant_leaves_the_gradient);
+  tcase_add_test(tc, a_background_is_a_set_of_baselines);
   tcase_add_test(tc, gradients_shatter);
   suite_add_tcase(suite, tc);
   return run_suite(suite);

@@ -149,7 +149,6 @@ static const char *origin_text(const xai__step *s, const xai__assignment *a) {
 
 static int describe_node(description *d, int i, const xai__view *values, const xai__step *s,
                          const xai__assignment *a, bool with_method) {
-  static const char *const words[] = {"none", "pass", "linear", "norm", "route", "gate", "own", "refused"};
   const xai__node *node = &d->g->nodes[i];
   char key[24], rule[256] = "", shape[128] = "?";
   size_t size = 512;
@@ -170,7 +169,7 @@ static int describe_node(description *d, int i, const xai__view *values, const x
     for (char *p = shape; *p; p++)
       if (*p == 'x') *p = ',';
   }
-  n += (size_t)snprintf(text + n, size - n, "\t%s\t%s", shape, s ? words[s->cross] : "folded");
+  n += (size_t)snprintf(text + n, size - n, "\t%s\t%s", shape, s ? xai__crossing_text(s->cross) : "folded");
   if (with_method) {
     if (s && a) xai__assignment_text(s, a, rule, sizeof rule);
     snprintf(text + n, size - n, "\t%s\t%s", s && !a ? "vjp" : rule, origin_text(s, a));

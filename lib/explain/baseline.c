@@ -15,6 +15,7 @@ int xai__job_baseline(xai__job *j, const char *name, float ***base, int64_t *set
   *base = xai__arena_new(&j->in.arena, (size_t)g->n_inputs, sizeof **base, j->err);
   if (!*base) return j->err->status;
   *sets = 1;
+  int first = -1; /* float input */
   for (int i = 0; i < g->n_inputs; i++) {
     if (!is_float(j, i)) continue;
     int64_t n = xai__count(&j->in.shape[i]), item = n / (j->in.batch ? j->in.batch : 1), rows = 1;
@@ -32,6 +33,11 @@ int xai__job_baseline(xai__job *j, const char *name, float ***base, int64_t *set
     if (!is_set && rows != 1 && rows != j->in.batch)
       return xai__fail(j->err, XAI_E_ARGUMENT, name, "%s has %lld items for the %lld of the batch", name,
                        (long long)rows, (long long)j->in.batch);
+    if (is_set && first >= 0 && rows != *sets)
+      return xai__fail(j->err, XAI_E_ARGUMENT, name, "%s has %lld items for input '%s' and %lld for '%s'",
+                       name, (long long)*sets, g->values[g->inputs[first]].name, (long long)rows,
+                       g->values[g->inputs[i]].name);
+    if (first < 0) first = i;
     if (is_set) *sets = rows;
     float *b = xai__arena_new(&j->in.arena, (size_t)(*sets * n) + 1, sizeof *b, j->err);
     if (!b) return j->err->status;

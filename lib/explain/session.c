@@ -86,10 +86,16 @@ static int make_cached(xai_session *s, xai__cached *c, const xai__plan_request *
   return xai__plan_create(s->graph, s->engine, r, &c->plan, err);
 }
 
+/* The cached plan for a request, or XAI__PLANS. */
+static int find(const xai_session *s, const xai__plan_request *r) {
+  int i = 0;
+  while (i < XAI__PLANS && !same_request(s->graph, &s->cached[i], r)) i++;
+  return i;
+}
+
 static int find_or_make(xai_session *s, const xai__plan_request *r, xai__plan **out,
                         xai_error *err) {
-  int found = 0;
-  while (found < XAI__PLANS && !same_request(s->graph, &s->cached[found], r)) found++;
+  int found = find(s, r);
   xai__cached c = {0};
   if (found < XAI__PLANS) {
     c = s->cached[found];
@@ -108,11 +114,12 @@ static int find_or_make(xai_session *s, const xai__plan_request *r, xai__plan **
 }
 
 int xai__session_plan(xai_session *s, const xai__plan_request *r, xai__plan **out, xai_error *err) {
-  int status = find_or_make(s, r, out, err);
-  if (status != XAI_E_UNSUPPORTED || !r->data || r->known) return status;
   xai__plan_request again = *r; /* shapes may follow from the data of small inputs */
   xai_error second;
-  again.known = true;
+  again.known = r->data != NULL;
+  if (again.known && find(s, &again) < XAI__PLANS) return find_or_make(s, &again, out, err);
+  int status = find_or_make(s, r, out, err);
+  if (status != XAI_E_UNSUPPORTED || !again.known) return status;
   int known = find_or_make(s, &again, out, &second);
   if (known == XAI_E_UNSUPPORTED) return status; /* for the same reason, or for want of more */
   if (known) *err = second;

@@ -20,6 +20,14 @@ static const char *domain_name(const char *domain) {
   return domain && strcmp(domain, "ai.onnx") ? domain : "";
 }
 
+const char *xai__crossing_text(xai__crossing c) {
+  static const char *const words[] = {
+      [XAI__CROSS_NONE] = "none",   [XAI__CROSS_PASS] = "pass",   [XAI__CROSS_LINEAR] = "linear",
+      [XAI__CROSS_NORM] = "norm",   [XAI__CROSS_ROUTE] = "route", [XAI__CROSS_GATE] = "gate",
+      [XAI__CROSS_OWN] = "own",     [XAI__CROSS_REFUSED] = "refused"};
+  return words[c];
+}
+
 const xai__op *xai__op_find(const char *domain, const char *type) {
   for (size_t i = 0; table[i]; i++)
     if (!strcmp(table[i]->type, type) &&

@@ -75,6 +75,8 @@ typedef enum {
   XAI__CROSS_REFUSED /* no relevance is defined (a convolution whose weights are activations) */
 } xai__crossing;
 
+const char *xai__crossing_text(xai__crossing c); /* "pass" */
+
 /* What a factor of a product may be. Tanh is one only where the other factor is none; a scale is an
  * inverse norm that the graph found. */
 enum xai__gate {

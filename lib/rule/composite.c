@@ -198,8 +198,7 @@ int xai__assign(const xai__composite *composite, const xai_row *rows, size_t n_r
 }
 
 void xai__assignment_text(const xai__step *step, const xai__assignment *a, char *text, size_t size) {
-  static const char *const words[] = {"none", "pass", "linear", "norm", "route", "gate", "own", "refused"};
-  int n = snprintf(text, size, "%s", a->rule ? a->rule->name : words[step->cross]);
+  int n = snprintf(text, size, "%s", a->rule ? a->rule->name : xai__crossing_text(step->cross));
   for (int i = 0; a->rule && i < a->params->n && n >= 0 && (size_t)n < size; i++) {
     const xai__value *v = &a->params->v[i];
     if (v->set && xai__schema_has(a->rule->schema, v->name))
