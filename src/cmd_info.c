@@ -162,12 +162,9 @@ static void print_counts(const char *title, const struct count *counts, size_t n
 }
 
 static void print_bytes(const char *title, int64_t bytes) {
-  static const char *const units[] = {"bytes", "KiB", "MiB", "GiB"};
-  double size = (double)bytes;
-  int unit = 0;
-  for (; size >= 1024 && unit < 3; unit++)
-    size /= 1024;
-  printf("%-11s %.*f %s\n", title, unit ? 1 : 0, size, units[unit]);
+  char text[SHOW_BYTES];
+  show_bytes(bytes, text);
+  printf("%-11s %s\n", title, text);
 }
 
 static int print_graph(const struct info *in) {
@@ -247,26 +244,9 @@ static int print_text(const struct info *in) {
   return code;
 }
 
-/* Zeros of the model's shapes, symbolic sizes 1. */
-static int zero_inputs(const struct model *m, xai_param *out) {
-  for (size_t i = 0; i < m->n_inputs; i++) {
-    const struct port *p = &m->inputs[i];
-    int64_t shape[MODEL_MAX_RANK];
-    xai_tensor *t;
-    xai_error err;
-    for (int k = 0; k < p->rank; k++)
-      shape[k] = p->shape[k] < 0 ? 1 : p->shape[k];
-    if (xai_tensor_create(p->dtype, p->rank, shape, NULL, &t, &err)) {
-      return say_error(&err, SAY_LOADING, p->name);
-    }
-    out[i] = (xai_param){p->name, t, NULL, 0};
-  }
-  return EXIT_FINE;
-}
-
 static int measure(struct info *in) {
   xai_param *inputs = calloc(in->model.n_inputs + 1, sizeof *inputs);
-  int code = inputs ? zero_inputs(&in->model, inputs) : say_no_memory();
+  int code = inputs ? model_blank(&in->model, false, inputs) : say_no_memory();
   if (!code)
     code = model_session(&in->model, in->o);
   xai_request request;
@@ -284,10 +264,7 @@ static int measure(struct info *in) {
   if (!code && xai_memory(in->model.session, &request, &in->explain_memory, &err)) {
     code = say_error(&err, SAY_RUNNING, NULL);
   }
-  for (size_t i = 0; inputs && i < in->model.n_inputs; i++) {
-    xai_tensor_free((xai_tensor *)(size_t)inputs[i].tensor);
-  }
-  free(inputs);
+  model_blank_free(&in->model, inputs);
   return code;
 }
 

@@ -37,6 +37,12 @@ static const struct command commands[] = {
     {"test", FOR_TEST, "DIR... [--explain] [--json]",
      "Runs ONNX backend test folders (model.onnx with test_data_set_*/)",
      "Folders are searched recursively. Exit code 1 unless every case passed.\n", cmd_test},
+    {"bench", FOR_BENCH, "MODEL [INPUT...] [--method M]... [--rounds N]",
+     "Times loading, running and explaining, and shows their memory",
+     "Without INPUT the numbers are drawn, and symbolic sizes are 1.\n\n"
+     "  xai bench model.onnx\n"
+     "  xai bench model.onnx photo.jpg -m epsilon-plus -m smoothgrad,samples=10 --threads 1\n",
+     cmd_bench},
     {"methods", FOR_CATALOG, "[--json]", "Lists the methods and their parameters", NULL,
      cmd_methods},
     {"rules", FOR_CATALOG, "[--json]", "Lists the rules and their parameters", NULL, cmd_rules},

@@ -104,6 +104,38 @@ void model_free(struct model *m) {
   memset(m, 0, sizeof *m);
 }
 
+/* Numbers that look random, the same every time. */
+static void draw(float *x, int64_t n) {
+  uint64_t state = 1;
+  for (int64_t i = 0; i < n; i++) {
+    state = state * 6364136223846793005u + 1442695040888963407u;
+    x[i] = (float)(state >> 40) / (1 << 23) - 1;
+  }
+}
+
+int model_blank(const struct model *m, bool drawn, xai_param *out) {
+  for (size_t i = 0; i < m->n_inputs; i++) {
+    const struct port *p = &m->inputs[i];
+    int64_t shape[MODEL_MAX_RANK], n = 1;
+    xai_tensor *t;
+    xai_error err;
+    for (int k = 0; k < p->rank; k++)
+      n *= shape[k] = p->shape[k] < 0 ? 1 : p->shape[k];
+    if (xai_tensor_create(p->dtype, p->rank, shape, NULL, &t, &err))
+      return say_error(&err, SAY_LOADING, p->name);
+    out[i] = (xai_param){p->name, t, NULL, 0};
+    if (drawn && p->dtype == XAI_F32)
+      draw((float *)(size_t)xai_tensor_data(t), n);
+  }
+  return EXIT_FINE;
+}
+
+void model_blank_free(const struct model *m, xai_param *inputs) {
+  for (size_t i = 0; inputs && i < m->n_inputs; i++)
+    xai_tensor_free((xai_tensor *)(size_t)inputs[i].tensor);
+  free(inputs);
+}
+
 static const struct port *find(const struct port *ports, size_t n, const char *name) {
   for (size_t i = 0; i < n; i++) {
     if (!strcmp(ports[i].name, name))

@@ -43,6 +43,11 @@ int model_load(const char *path, const struct options *o, const char *method, st
 int model_session(struct model *m, const struct options *o);
 void model_free(struct model *m);
 
+/* An input tensor for each of the model's inputs, symbolic sizes 1: zeros, or floats drawn from
+ * [-1, 1) and zeros for the rest. out[n_inputs]; freed with model_blank_free whatever this returns. */
+int model_blank(const struct model *m, bool drawn, xai_param *out);
+void model_blank_free(const struct model *m, xai_param *inputs);
+
 /* A text entry of the description, NULL if there is none. */
 const char *model_text(const struct model *m, const char *key);
 const struct port *model_input(const struct model *m, const char *name);

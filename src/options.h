@@ -14,9 +14,9 @@ enum {
   FOR_EXPLAIN = 4,
   FOR_TEST = 8,
   FOR_CATALOG = 16,
-  FOR_MODEL = FOR_INFO | FOR_RUN | FOR_EXPLAIN | FOR_TEST, /* loads one */
-  FOR_ITEMS = FOR_RUN | FOR_EXPLAIN,                       /* reads inputs */
-  FOR_ALL = 31
+  FOR_BENCH = 32,
+  FOR_ITEMS = FOR_RUN | FOR_EXPLAIN, /* reads inputs, writes files */
+  FOR_ALL = 63
 };
 
 /* Texts of argv, borrowed; the array is ours. */
@@ -39,7 +39,7 @@ struct options {
   bool overlay;
   struct texts methods, rules, at; /* explaining */
   const char *target, *from, *output, *seed, *bias;
-  int64_t top;
+  int64_t top, rounds;
   bool graph, memory, explain; /* info, test */
 };
 

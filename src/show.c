@@ -61,6 +61,15 @@ int table_end(struct table *t) {
   return failed ? say_no_memory() : EXIT_FINE;
 }
 
+void show_bytes(int64_t bytes, char out[SHOW_BYTES]) {
+  static const char *const units[] = {"bytes", "KiB", "MiB", "GiB"};
+  double size = (double)bytes;
+  int unit = 0;
+  for (; size >= 1024 && unit < 3; unit++)
+    size /= 1024;
+  snprintf(out, SHOW_BYTES, "%.*f %s", unit ? 1 : 0, size, units[unit]);
+}
+
 void show_index(const struct summary *s, int64_t flat, char out[64]) {
   int64_t at[NPY_MAX_RANK];
   int first = s->rank > 1 && s->shape[0] == 1; /* without the item's own axis */

@@ -23,6 +23,9 @@ int show_run(const struct report *r);
 int show_explanation(const struct report *r);
 /* The whole report as JSON on stdout. */
 int show_json(const struct report *r);
+enum { SHOW_BYTES = 32 };
+/* "312 bytes", "4.5 MiB". */
+void show_bytes(int64_t bytes, char out[SHOW_BYTES]);
 /* "3" or "0:12:7": an index along the axes of one item. */
 void show_index(const struct summary *s, int64_t flat, char out[64]);
 #endif
