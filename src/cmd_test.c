@@ -11,17 +11,20 @@
 #include "json.h"
 #include "say.h"
 #include "stop.h"
+#include "workers.h"
 
 enum verdict { PASSED, FAILED, REFUSED };
 static const char *const verdicts[] = {"pass", "fail", "unsupported"};
 
-enum { PATH = 4096, WHY = 512, DEPTH = 32 };
+enum { PATH = 4096, WHY = WORKERS_TEXT, DEPTH = 32 };
 static const double relative = 1e-3, absolute = 1e-7; /* as the suite has them */
 
+/* The folders with a model, and what came of them. */
 struct tally {
-  const struct options *o;
+  struct options o; /* of one case: the cases are what runs at the same time */
   struct json json;
-  size_t count[3];
+  char **folders;
+  size_t n, count[3];
 };
 
 /* One test_data_set folder: its inputs in the model's order. */
@@ -144,25 +147,35 @@ static enum verdict run_case(const struct options *o, const char *folder, char w
   return verdict;
 }
 
-static int report_case(struct tally *t, const char *folder) {
-  char why[WHY];
-  if (stop_wanted())
-    return stop_say();
-  enum verdict verdict = run_case(t->o, folder, why);
-  if (stop_wanted())
-    return stop_say();
-  t->count[verdict]++;
-  if (t->o->json) {
+static void run_task(void *ctx, size_t i, struct outcome *out) {
+  const struct tally *t = ctx;
+  out->value = (int)run_case(&t->o, t->folders[i], out->text);
+}
+
+static int report_case(void *ctx, size_t i, const struct outcome *out) {
+  struct tally *t = ctx;
+  t->count[out->value]++;
+  if (t->o.json) {
     json_open_line(&t->json, NULL, '{');
-    json_text(&t->json, "case", folder);
-    json_text(&t->json, "result", verdicts[verdict]);
-    json_text(&t->json, "why", verdict == PASSED ? NULL : why);
+    json_text(&t->json, "case", t->folders[i]);
+    json_text(&t->json, "result", verdicts[out->value]);
+    json_text(&t->json, "why", out->value == PASSED ? NULL : out->text);
     json_close_line(&t->json, '}');
-  } else if (verdict != PASSED) {
-    printf("%-11s %s: %s\n", verdicts[verdict], folder, why);
-  } else if (!t->o->quiet) {
-    printf("%-11s %s\n", verdicts[verdict], folder);
+  } else if (out->value != PASSED) {
+    printf("%-11s %s: %s\n", verdicts[out->value], t->folders[i], out->text);
+  } else if (!t->o.quiet) {
+    printf("%-11s %s\n", verdicts[out->value], t->folders[i]);
   }
+  return EXIT_FINE;
+}
+
+static int add_case(struct tally *t, const char *folder) {
+  char **folders = realloc(t->folders, (t->n + 1) * sizeof *folders);
+  if (folders)
+    t->folders = folders;
+  if (!folders || !(folders[t->n] = strdup(folder)))
+    return say_no_memory();
+  t->n++;
   return EXIT_FINE;
 }
 
@@ -174,7 +187,7 @@ static int search(struct tally *t, const char *folder, int depth) {
   if (size >= PATH || depth > DEPTH)
     return EXIT_FINE;
   if (!access(path, F_OK))
-    return report_case(t, folder);
+    return add_case(t, folder);
   int n = scandir(folder, &list, is_visible, by_name), code = EXIT_FINE;
   if (n < 0)
     return say(EXIT_INPUT, "%s: cannot read the folder", folder);
@@ -192,7 +205,7 @@ static int search(struct tally *t, const char *folder, int depth) {
 static int print_json(struct tally *t) {
   json_close_array(&t->json);
   json_integer(&t->json, "passed", (int64_t)t->count[PASSED]);
-  json_integer(&t->json, "failed", (int64_t)t->count[FAILED]);
+  json_integer(&t->json, "failed", (int64_t)(t->n - t->count[PASSED]));
   json_integer(&t->json, "refused", (int64_t)t->count[REFUSED]);
   json_close_object(&t->json);
   char *text = json_finish(&t->json);
@@ -207,12 +220,10 @@ int cmd_test(const struct options *o) {
   struct tally t;
   int code = EXIT_FINE;
   memset(&t, 0, sizeof t);
-  t.o = o;
+  t.o = *o;
+  t.o.threads = 1;
   if (!o->args.n)
     return say(EXIT_USAGE, "which DIR? see 'xai test --help'");
-  json_open_object(&t.json, NULL);
-  json_text(&t.json, "library", xai_version());
-  json_open_array(&t.json, "cases");
   for (size_t i = 0; i < o->args.n && !code; i++) {
     char folder[PATH];
     size_t n = strlen(o->args.v[i]);
@@ -221,15 +232,21 @@ int cmd_test(const struct options *o) {
     snprintf(folder, sizeof folder, "%.*s", (int)n, o->args.v[i]);
     code = search(&t, folder, 0);
   }
-  size_t all = t.count[PASSED] + t.count[FAILED] + t.count[REFUSED];
-  if (!code && !all)
+  if (!code && !t.n)
     code = say(EXIT_INPUT, "no model.onnx under %s", o->args.v[0]);
+  json_open_object(&t.json, NULL);
+  json_text(&t.json, "library", xai_version());
+  json_open_array(&t.json, "cases");
+  if (!code)
+    code = workers_run(t.n, (size_t)o->threads, FAILED, run_task, report_case, &t);
   if (!code && o->json)
     code = print_json(&t);
-  else if (!code) {
-    printf("%zu passed, %zu failed, %zu refused\n", t.count[PASSED], t.count[FAILED],
+  else if (!code)
+    printf("%zu passed, %zu failed, %zu refused\n", t.count[PASSED], t.n - t.count[PASSED],
            t.count[REFUSED]);
-  }
   json_discard(&t.json);
-  return code ? code : t.count[PASSED] == all ? EXIT_FINE : EXIT_LATER;
+  for (size_t i = 0; i < t.n; i++)
+    free(t.folders[i]);
+  free(t.folders);
+  return code ? code : t.count[PASSED] == t.n ? EXIT_FINE : EXIT_LATER;
 }

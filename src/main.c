@@ -36,7 +36,8 @@ static const struct command commands[] = {
      cmd_explain},
     {"test", FOR_TEST, "DIR... [--explain] [--json]",
      "Runs ONNX backend test folders (model.onnx with test_data_set_*/)",
-     "Folders are searched recursively. Exit code 1 unless every case passed.\n", cmd_test},
+     "Folders are searched recursively, cases run side by side. A refused model counts as failed.\n"
+     "Exit code 1 unless every case passed.\n", cmd_test},
     {"bench", FOR_BENCH, "MODEL [INPUT...] [--method M]... [--rounds N]",
      "Times loading, running and explaining, and shows their memory",
      "Without INPUT the numbers are drawn, and symbolic sizes are 1.\n\n"

@@ -55,6 +55,10 @@ count out 3 '^(pass|fail|unsupported) '
 expect 1 test cases --json
 json out
 holds out '"passed": 1'
+holds out '"failed": 2'
+mv out one
+expect 1 test cases --json --threads 1
+cmp out one || fail "$last: not the same as side by side"
 holds out '"case": "cases/good"'
 expect 0 test cases/good cases/good
 
