@@ -1,13 +1,14 @@
 /* libxai: why a trained network decided as it did.
  *
  *   xai_graph_load -> xai_session_create -> xai_run / xai_explain -> xai_result_find
+ *   xai_prior_create -> xai_prior_logp
  *
  * Conventions, once:
  * - int calls return 0 or a negative XAI_E_*; `err` may be NULL and is written on failure only.
  * - `T **out` is yours, freed by xai_T_free (NULL is fine), and is set to NULL on failure.
- * - Graphs and tensors are reference-counted: free drops your reference, children keep theirs, so
+ * - Graphs, tensors and priors are reference-counted: free drops your reference, children keep theirs, so
  *   any order of freeing is safe. Borrowed pointers live as long as the handle they came from.
- * - A graph may be used by any number of threads; a session by one call at a time.
+ * - A graph or a prior may be used by any number of threads; a session by one call at a time.
  * - All text is UTF-8; numbers in text use '.', whatever the locale.
  * - Callbacks run on the calling thread (the allocator: on any), must not unwind or re-enter the
  *   object they serve; a progress callback returns 0 to go on, anything else to cancel.
@@ -26,7 +27,7 @@ extern "C" {
 typedef struct xai_graph xai_graph;     /* a loaded network; immutable */
 typedef struct xai_session xai_session; /* one caller's workspace for a graph */
 typedef struct xai_tensor xai_tensor;   /* dtype, shape, data; not written after it was handed over */
-typedef struct xai_prior xai_prior;     /* a density expert; reserved, see xai_request.terms */
+typedef struct xai_prior xai_prior;     /* a density expert; immutable */
 typedef struct xai_result xai_result;   /* named tensors and texts */
 typedef struct xai_cancel xai_cancel;   /* sticky flag; set from any thread or a signal handler */
 
@@ -94,6 +95,10 @@ typedef struct xai_term {
 
 typedef int (*xai_progress_fn)(void *user, const char *stage, double done, double seconds_left);
 typedef void (*xai_log_fn)(void *user, int level, const char *text);
+/* The caller's own density at x [batch][n]: logp[batch] and its gradient, of x's shape, unless that is
+ * NULL. Anything but 0 stops the call. */
+typedef int (*xai_logp_fn)(void *user, int64_t batch, int64_t n, const float *x, double *logp,
+                           float *gradient);
 /* realloc in one: size 0 frees, p NULL allocates; align is a power of two up to 64. */
 typedef void *(*xai_realloc_fn)(void *user, void *p, size_t old_size, size_t size, size_t align);
 
@@ -197,6 +202,19 @@ XAI_API int xai_result_get(const xai_result *r, size_t i, const char **name, con
 /* The tensor of that name or NULL; borrowed. */
 XAI_API const xai_tensor *xai_result_find(const xai_result *r, const char *name);
 XAI_API void xai_result_free(xai_result *r);
+
+/* A density expert of the kind (a row of XAI_PRIOR) from its named tensors: docs/PRIORS.md. The
+ * tensors are kept. A parameter whose name has a '/' is skipped; kind NULL: the text parameter
+ * "kind" names it. */
+XAI_API int xai_prior_create(const char *kind, const xai_param *params, size_t n, xai_prior **out,
+                             xai_error *err);
+XAI_API int xai_prior_custom(xai_logp_fn f, void *user, xai_prior **out, xai_error *err);
+/* What it was made of, by the same names, and the text "kind". */
+XAI_API int xai_prior_describe(const xai_prior *p, xai_result **out, xai_error *err);
+/* At each item of the float32 x [N, ...]: "logp" float64 [N], and "gradient" of x's shape. */
+XAI_API int xai_prior_logp(const xai_prior *p, const xai_tensor *x, const xai_options *o,
+                           xai_result **out, xai_error *err);
+XAI_API void xai_prior_free(xai_prior *p);
 
 XAI_API int xai_cancel_create(xai_cancel **out);
 XAI_API void xai_cancel_set(xai_cancel *c);

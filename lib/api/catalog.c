@@ -1,5 +1,6 @@
 /* Version, statuses and the catalogue of tables. */
 #include "api/load.h"
+#include "prior/prior.h"
 
 const char *xai_version(void) { return XAI_VERSION_STRING; }
 
@@ -35,6 +36,11 @@ static row rule_row(size_t i) {
   return r ? (row){r->name, r->schema} : (row){NULL, NULL};
 }
 
+static row prior_row(size_t i) {
+  const xai__prior_kind *k = xai__prior_at(i);
+  return k ? (row){k->name, k->schema} : (row){NULL, NULL};
+}
+
 static row op_row(size_t i) {
   const xai__op *op = xai__op_at(i);
   return op ? (row){op->type, op->domain ? op->domain : ""} : (row){NULL, NULL};
@@ -47,7 +53,7 @@ static row no_row(size_t i) {
 
 int xai_catalog(int kind, size_t i, const char **name, const char **schema) {
   static row (*const tables[])(size_t) = {[XAI_METHOD] = method_row, [XAI_RULE] = rule_row,
-                                          [XAI_PRIOR] = no_row, [XAI_METRIC] = no_row,
+                                          [XAI_PRIOR] = prior_row, [XAI_METRIC] = no_row,
                                           [XAI_OP] = op_row};
   if (name) *name = NULL;
   if (schema) *schema = NULL;

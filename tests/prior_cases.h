@@ -1,0 +1,85 @@
+/* One prior of each kind, and of each way to make it, from numbers by chance. */
+#ifndef XAI_TESTS_PRIOR_CASES_H
+#define XAI_TESTS_PRIOR_CASES_H
+#include "net.h"
+#include "prior/prior.h"
+
+enum { CASE_KEYS = 6 };
+typedef enum { ANY, POSITIVE } numbers;
+
+typedef struct prior_key {
+  const char *name;
+  numbers numbers;
+  int rank;
+  int64_t shape[4];
+} prior_key;
+
+typedef struct prior_case {
+  const char *name, *kind;
+  int rank;
+  int64_t x[4]; /* a batch that it fits */
+  prior_key keys[CASE_KEYS];
+} prior_case;
+
+static const prior_case prior_cases[] = {
+    {"l2", "l2", 2, {3, 5}, {{0}}},
+    {"mean, shared", "mean", 2, {3, 5}, {{"mean", ANY, 1, {5}}}},
+    {"mean, one an item", "mean", 2, {3, 5}, {{"mean", ANY, 2, {3, 5}}}},
+    {"near", "near", 4, {2, 1, 3, 2}, {{"x0", ANY, 3, {1, 3, 2}}}},
+    {"tv", "tv", 4, {2, 3, 4, 5}, {{0}}},
+    {"tv of rows", "tv", 3, {2, 1, 6}, {{0}}},
+};
+enum { PRIOR_CASES = sizeof prior_cases / sizeof *prior_cases };
+
+static inline xai_tensor *prior_key_tensor(const prior_key *k, uint64_t seed) {
+  xai_tensor *t = tensor_by_chance(XAI_F32, k->rank, k->shape, seed);
+  float *v = writable(t);
+  const int64_t n = count_of(t);
+  for (int64_t i = 0; i < n && k->numbers == POSITIVE; i++) v[i] = 0.5f + fabsf(v[i]);
+  return t;
+}
+
+/* The case's parameters; free their tensors. */
+static inline size_t prior_params(const prior_case *c, xai_param *to) {
+  size_t n = 0;
+  for (; n < CASE_KEYS && c->keys[n].name; n++)
+    to[n] = (xai_param){c->keys[n].name, prior_key_tensor(&c->keys[n], n + 1), NULL, 0};
+  return n;
+}
+
+static inline void free_params(xai_param *p, size_t n) {
+  for (size_t i = 0; i < n; i++) xai_tensor_free((xai_tensor *)(uintptr_t)p[i].tensor);
+}
+
+static inline xai_prior *prior_of(const prior_case *c) {
+  xai_param p[CASE_KEYS];
+  size_t n = prior_params(c, p);
+  xai_prior *prior;
+  ck_assert_msg(!xai_prior_create(c->kind, p, n, &prior, &net_error), "%s: %s", c->name,
+                net_error.text);
+  free_params(p, n); /* the prior keeps its own references */
+  return prior;
+}
+
+/* No two elements are equal, where tv has its kinks. */
+static inline xai_tensor *prior_x(const prior_case *c) {
+  xai_tensor *x = tensor_by_chance(XAI_F32, c->rank, c->x, 77);
+  for (int64_t i = 0; i < count_of(x); i++) writable(x)[i] += 0.0037f * (float)i;
+  return x;
+}
+
+/* logp of each item and its gradient. */
+static inline xai_result *logp_of(const xai_prior *p, const xai_tensor *x, int threads) {
+  xai_options o = {.struct_size = sizeof o, .threads = threads};
+  xai_result *r;
+  ck_assert_msg(!xai_prior_logp(p, x, &o, &r, &net_error), "%s", net_error.text);
+  return r;
+}
+
+static inline const double *doubles(const xai_result *r, const char *name) {
+  const xai_tensor *t = found(r, name);
+  ck_assert_int_eq(xai_tensor_dtype(t), XAI_F64);
+  return xai_tensor_data(t);
+}
+
+#endif
