@@ -1,4 +1,4 @@
-/* One row of an operator case table (op_cases_layers.inc, op_cases_shapes.inc), and what the suite
+/* One row of an operator case table (op_cases_*.inc), and what the suite
  * does with it: import and check the attributes, infer, run forward (outputs as inferred, finite,
  * equal to `want`), compare vjp with central differences, and for linear layers the product with
  * forward and its adjoint; then feed broken variants of the row to infer and forward.

@@ -259,6 +259,17 @@ static const struct twins {
      "l = MatMul(h, v); r = Mul(p, l); y = MatMul(r, u)",
      "opset 13; input x N,3; const w 3,4 ~1; const v 4,4 ~2; const u 4,2 ~3; output y;"
      "h = MatMul(x, w); p = Softmax(h); l = MatMul(h, v); r = Mul(p, l); y = MatMul(r, u)"},
+    /* attention of two heads */
+    {"opset 13; input x N,3,3; const w 3,4 ~1; const v 3,4 ~2; const l 3,4 ~3; const u 4,2 ~4;"
+     "const k i64 4 = 0 0 2 2; const f i64 3 = 0 0 4; const d = 0.70710678; const m 3,3 ~5;"
+     "output y; q = MatMul(x, w); q1 = Reshape(q, k); q2 = Transpose(q1) perm=[0,2,1,3]; z = MatMul(x, v);"
+     "z1 = Reshape(z, k); z2 = Transpose(z1) perm=[0,2,3,1]; e = MatMul(x, l); e1 = Reshape(e, k);"
+     "e2 = Transpose(e1) perm=[0,2,1,3]; s = MatMul(q2, z2); s1 = Mul(s, d); s2 = Add(s1, m);"
+     "p = Softmax(s2); o = MatMul(p, e2); o1 = Transpose(o) perm=[0,2,1,3]; r = Reshape(o1, f);"
+     "y = MatMul(r, u)",
+     "opset 23; input x N,3,3; const w 3,4 ~1; const v 3,4 ~2; const l 3,4 ~3; const u 4,2 ~4;"
+     "const m 3,3 ~5; output y; q = MatMul(x, w); z = MatMul(x, v); e = MatMul(x, l);"
+     "r = Attention(q, z, e, m) q_num_heads=2 kv_num_heads=2; y = MatMul(r, u)"},
 };
 enum { TWINS = sizeof twins / sizeof *twins };
 
@@ -267,7 +278,7 @@ START_TEST(a_folded_network_is_explained_like_the_other) {
       "gradient", "gradient-x-input", "lrp-0", "lrp-epsilon", "lrp-gamma", "lrp-alpha-beta",
       "lrp-z-plus", "lrp-w-square", "lrp-flat", "deep-taylor", "lrp-gamma,bias=zero",
       "epsilon-plus-flat", "epsilon-gamma-box,low=-1,high=2", "lrp-composite,low=-1,high=2",
-      "excitation-backprop"};
+      "excitation-backprop", "cp-lrp", "lrp-epsilon,softmax=gradient"};
   net one = net_open(twins[_i].one, 1), other = net_open(twins[_i].other, 1);
   xai_tensor *x = net_input(&one, 0, 3, 81);
   for (size_t i = 0; i < sizeof methods / sizeof *methods; i++) {

@@ -7,6 +7,7 @@
 #pragma GCC diagnostic ignored "-Wmissing-field-initializers"
 static const op_case cases[] = {
 #include "op_cases_layers.inc"
+#include "op_cases_sequence.inc"
 #include "op_cases_shapes.inc"
 };
 enum { CASES = sizeof cases / sizeof *cases };

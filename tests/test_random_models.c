@@ -104,7 +104,7 @@ static int random_node(pb *graph, int n) {
 }
 
 static pb random_model(uint64_t seed) {
-  static const int opsets[] = {7, 9, 11, 12, 13, 15, 17, 18, 21};
+  static const int opsets[] = {7, 9, 11, 12, 13, 15, 17, 18, 21, 24};
   pb graph = {0};
   int n = 0, n_inputs = 1 + (int)chance(2), n_nodes = 1 + (int)chance(4);
   state = seed * 0x9E3779B97F4A7C15u;
