@@ -1,4 +1,4 @@
-"""Seed-fixed random-weight networks of torchvision, exported to ONNX for the comparisons beside.
+"""Seed-fixed random-weight networks of torchvision, exported to ONNX for the comparisons here.
 
     python networks.py DIR [NAME ...]      writes DIR/NAME.onnx and DIR/NAME.npy (one input)
 
@@ -17,10 +17,44 @@ import torchvision.models as tv
 NAMES = ['densenet121', 'googlenet', 'mobilenet_v2', 'efficientnet_b0', 'convnext_tiny',
          'resnext50_32x4d', 'regnet_y_400mf', 'regnet_x_400mf', 'shufflenet_v2_x1_0', 'vit_b_16', 'swin_t',
          'vgg11_bn', 'resnet18', 'resnet50', 'squeezenet1_1']
+TOKENS, WIDTH = 128, 768
+
+
+class Layer(torch.nn.Module):
+    """A layer of BERT's encoder: attention written out, normalisation after each sum."""
+
+    def __init__(self, width=WIDTH, heads=12):
+        super().__init__()
+        self.heads = heads
+        self.query, self.key, self.value, self.out = (torch.nn.Linear(width, width) for _ in range(4))
+        self.up, self.down = torch.nn.Linear(width, 4 * width), torch.nn.Linear(4 * width, width)
+        self.norm1, self.norm2 = torch.nn.LayerNorm(width), torch.nn.LayerNorm(width)
+
+    def forward(self, x):
+        n, t, w = x.shape
+        q, k, v = (f(x).view(n, t, self.heads, w // self.heads).transpose(1, 2)
+                   for f in (self.query, self.key, self.value))
+        a = torch.softmax(q @ k.transpose(-1, -2) / (w // self.heads) ** 0.5, -1) @ v
+        x = self.norm1(x + self.out(a.transpose(1, 2).reshape(n, t, w)))
+        return self.norm2(x + self.down(torch.nn.functional.gelu(self.up(x))))
+
+
+class Encoder(torch.nn.Module):
+    """As large as BERT-base behind its embedding, with a classifier on the first token."""
+
+    def __init__(self):
+        super().__init__()
+        self.layers = torch.nn.Sequential(*[Layer() for _ in range(12)])
+        self.head = torch.nn.Linear(WIDTH, 10)
+
+    def forward(self, x):
+        return self.head(self.layers(x)[:, 0])
 
 
 def make(name):
     torch.manual_seed(0)
+    if name == 'bert_base':
+        return Encoder().eval()
     extra = {'aux_logits': False, 'init_weights': True, 'transform_input': True} if name == 'googlenet' else {}
     net = getattr(tv, name)(weights=None, **extra).eval()
     g = torch.Generator().manual_seed(1)
@@ -44,11 +78,16 @@ def image():
     return (smooth + 0.2 * torch.randn(1, 3, 224, 224, generator=g)).contiguous()
 
 
+def embedded():
+    return torch.randn(1, TOKENS, WIDTH, generator=torch.Generator().manual_seed(2))
+
+
 def export(name, folder, opset=17):
     path = os.path.join(folder, name + '.onnx')
-    np.save(os.path.join(folder, name + '.npy'), image().numpy())
+    x = embedded() if name == 'bert_base' else image()
+    np.save(os.path.join(folder, name + '.npy'), x.numpy())
     if not os.path.exists(path):
-        torch.onnx.export(make(name), (image(),), path, input_names=['input'], output_names=['logits'],
+        torch.onnx.export(make(name), (x,), path, input_names=['input'], output_names=['logits'],
                           opset_version=opset, dynamo=False,
                           dynamic_axes={'input': {0: 'N'}, 'logits': {0: 'N'}})
     return path
