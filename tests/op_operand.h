@@ -212,7 +212,7 @@ static int plan(fixture *f) {
     f->view[i] = o->v;
     if (!is_known(o->kind)) f->view[i].data = NULL;
   }
-  for (int k = 0; k < f->node.n_out; k++) f->out[k] = (xai__view){XAI_F32, {-1, {0}}, NULL};
+  for (int k = 0; k < f->node.n_out; k++) f->out[k] = xai__absent;
   if (op->infer) XAI__TRY(op->infer(&f->call));
   else f->out[0] = (xai__view){f->in[0].v.dtype, f->in[0].v.shape, NULL};
   return XAI_OK;

@@ -1,8 +1,27 @@
 /* The executor: a memory plan for given input shapes, the forward sweep, the reverse sweep. */
 #ifndef XAI_EXEC_EXEC_H
 #define XAI_EXEC_EXEC_H
+#include "base/cache.h"
 #include "base/watch.h"
 #include "graph/graph.h"
+
+/* What crossing a step takes: the values of its operands, of its results (those that are static are
+ * there anyway, and so are all shapes). */
+enum xai__reading {
+  XAI__READS_IN = 1,
+  XAI__READS_OUT = 2,
+  XAI__HANDS_ON = 4 /* reads nothing: step->operand gets what came to result 0, element for element */
+};
+static inline unsigned char xai__op_vjp_reads(const xai__op *op) {
+  static const unsigned char reads[] = {[XAI__NEEDS_ALL] = XAI__READS_IN | XAI__READS_OUT,
+                                        [XAI__NEEDS_NONE] = 0,
+                                        [XAI__NEEDS_IN] = XAI__READS_IN,
+                                        [XAI__NEEDS_OUT] = XAI__READS_OUT};
+  return op->alias ? XAI__HANDS_ON : reads[op->vjp_needs];
+}
+/* Fills reads[i] of every step, before anything runs. */
+typedef int (*xai__reads_fn)(void *user, const xai__steps *steps, unsigned char *reads,
+                             xai_error *err);
 
 /* What a plan is for. Arrays are borrowed while planning. */
 typedef struct xai__plan_request {
@@ -16,7 +35,26 @@ typedef struct xai__plan_request {
   bool everything; /* relevance of every value, not only on the way to `at` (ledger) */
   int source, n_at;
   const int *at;
+  xai__reads_fn reads; /* NULL: every step reads everything */
+  void *reads_user;
 } xai__plan_request;
+
+/* A linear layer's weights and bias with all that is folded in, once they are made. */
+typedef struct xai__layer {
+  bool ready;
+  const float *w, *b;
+  int64_t n_bias;
+} xai__layer;
+
+/* What the forward sweep does in one go: a node, with what is folded into it; another value added to
+ * its result 0; an activation in place. */
+typedef struct xai__unit {
+  xai__step step; /* of the node: origin, operand, after[] */
+  xai__layer layer;
+  int add;                    /* value, or -1 */
+  const xai__node *activation; /* or NULL */
+  int out;                     /* the value that result 0 is in the end, or -1 */
+} xai__unit;
 
 /* Immutable but for its buffer and the input data. */
 typedef struct xai__plan {
@@ -26,18 +64,25 @@ typedef struct xai__plan {
   xai__view *value; /* per value: shape, dtype, data (constants at once; others in `buffer`) */
   int64_t *offset;  /* per value: of its data in the buffer, -1: not there */
   int *owner;       /* per value: the value whose memory it shares (itself as a rule) */
-  int *node;        /* nodes to run, in order */
+  bool *kept;       /* per value: there when the forward sweep is done */
+  int *node;        /* nodes that are needed, in order */
   int n_nodes;
-  xai__steps steps; /* reverse */
+  xai__unit *unit; /* and how they are run */
+  int n_units;
+  xai__steps steps;     /* reverse */
+  unsigned char *reads; /* per step: xai__reading */
+  xai__layer *layer;    /* per step */
   int *step;        /* steps to cross, in the order of the forward sweep */
   int n_steps;
   int64_t *grad_offset; /* per value: of its relevance in the buffer, -1: has none */
+  int *grad_owner;      /* per value: the value whose relevance it shares (itself as a rule) */
   bool *grad_written;   /* per value, during a sweep */
   int source, n_at;
   int *at;
   char *buffer;
   int64_t bytes;   /* of the buffer */
   int64_t scratch; /* an estimate of what the sweeps need on top */
+  xai__cache made; /* folded weights that belong to these shapes */
 } xai__plan;
 
 /* Whether an input is one that a network may compute shapes from: few integers, or a few numbers in a
@@ -46,6 +91,8 @@ bool xai__plan_knows(const xai__shape *shape, int dtype);
 int xai__plan_create(const xai_graph *g, xai__engine *e, const xai__plan_request *r,
                      xai__plan **out, xai_error *err);
 void xai__plan_free(xai__plan *p);
+/* Whether a plan keeps what a like request reads. */
+int xai__plan_serves(xai__plan *p, const xai__plan_request *r, bool *serves, xai_error *err);
 
 /* data[i] of graph input i in storage dtype; borrowed until the last sweep over it. Allocates the
  * buffer on first use. */

@@ -1,7 +1,7 @@
 /* The two sweeps over a plan. */
 #include <string.h>
 
-#include "exec/exec.h"
+#include "exec/layer.h"
 
 /* The views that a call takes. */
 typedef struct operands {
@@ -29,12 +29,34 @@ static int take_operands(const xai__plan *p, const xai__node *node, operands *o,
   return XAI_OK;
 }
 
-static int run_node(xai__plan *p, int index, xai_error *err) {
-  const xai__node *node = &p->graph->nodes[index];
+/* The activation of a unit, in place. */
+static int activate(xai__plan *p, const xai__node *node, const xai__view *y, xai_error *err) {
   operands o;
   XAI__TRY(take_operands(p, node, &o, err));
+  o.in[0] = o.out[0] = *y;
   xai__call c = {node, node->n_in, node->n_out, o.in, o.out, o.in_static, p->engine, err};
   return xai__node_forward(&c);
+}
+
+static int run_unit(xai__plan *p, xai__unit *u, xai_error *err) {
+  const xai__node *node = &u->step.node;
+  operands o;
+  XAI__TRY(take_operands(p, node, &o, err));
+  if (u->out >= 0) o.out[0] = p->value[u->out];
+  xai__call c = {node, node->n_in, node->n_out, o.in, o.out, o.in_static, p->engine, err};
+  if (!u->step.n_after) {
+    XAI__TRY(xai__node_forward(&c));
+  } else {
+    xai__product product;
+    int x;
+    XAI__TRY(xai__layer_product(p, &u->step, &u->layer, &c, &product, &x));
+    XAI__TRY(xai__product_forward(p->engine, &product, xai__f(&o.in[x]), xai__identity,
+                                  xai__identity, xai__identity, xai__f(&o.out[0]), xai__set, err));
+  }
+  if (u->add >= 0)
+    xai__add_scaled(p->engine, xai__f(&o.out[0]), xai__f(&p->value[u->add]),
+                    xai__count(&o.out[0].shape), 1);
+  return u->activation ? activate(p, u->activation, &o.out[0], err) : XAI_OK;
 }
 
 int xai__forward(xai__plan *p, void *const *data, const xai__watch *w, xai_error *err) {
@@ -48,28 +70,27 @@ int xai__forward(xai__plan *p, void *const *data, const xai__watch *w, xai_error
   for (int i = 0; i < g->n_inputs; i++) p->value[g->inputs[i]].data = data[i];
   for (int v = 0; v < g->n_values; v++)
     if (p->owner[v] != v) p->value[v].data = p->value[p->owner[v]].data;
-  for (int i = 0; i < p->n_nodes; i++) {
-    const xai__node *node = &g->nodes[p->node[i]];
-    XAI__TRY(xai__watch_check(w, "forward", (double)i / p->n_nodes, err));
-    bool known = true; /* computed while planning */
-    for (int k = 0; k < node->n_out; k++) {
-      int v = node->out[k];
-      if (v >= 0) known = known && p->offset[v] < 0;
-    }
-    if (known) continue;
+  for (int i = 0; i < p->n_units; i++) {
+    xai__unit *u = &p->unit[i];
+    XAI__TRY(xai__watch_check(w, "forward", (double)i / p->n_units, err));
     size_t mark = xai__scratch_mark(p->engine);
-    int status = run_node(p, p->node[i], err);
+    int status = run_unit(p, u, err);
     xai__scratch_release(p->engine, mark);
     if (status) {
-      xai__fail_at_node(err, p->node[i], node->name);
+      xai__fail_at_node(err, u->step.origin, u->step.node.name);
       return status;
     }
   }
   return XAI_OK;
 }
 
+static bool has_grad(const xai__plan *p, int v) {
+  return v >= 0 && p->grad_offset[p->grad_owner[v]] >= 0;
+}
+
 float *xai__plan_grad(const xai__plan *p, int value) {
-  return p->grad_offset[value] < 0 ? NULL : (float *)(void *)(p->buffer + p->grad_offset[value]);
+  if (!has_grad(p, value)) return NULL;
+  return (float *)(void *)(p->buffer + p->grad_offset[p->grad_owner[value]]);
 }
 
 /* Zero relevance where nothing was written yet. */
@@ -84,20 +105,27 @@ static int cross_step(xai__plan *p, const xai__step *step, xai__cross_fn cross, 
   const xai__node *node = &step->node;
   bool any = false;
   for (int k = 0; k < node->n_out; k++)
-    any |= node->out[k] >= 0 && p->grad_offset[node->out[k]] >= 0 && p->grad_written[node->out[k]];
+    any |= has_grad(p, node->out[k]) && p->grad_written[node->out[k]];
   if (!any) return XAI_OK;
+  int only = node->n_in ? node->in[step->operand] : -1;
+  if (only >= 0 && p->grad_owner[only] != only) { /* the same array */
+    p->grad_written[only] = true;
+    return XAI_OK;
+  }
   operands o;
   XAI__TRY(take_operands(p, node, &o, err));
   for (int k = 0; k < node->n_out; k++) {
     int v = node->out[k];
+    if (v >= 0 && !p->kept[v]) o.out[k].data = NULL;
     o.gout[k] = o.out[k];
-    o.gout[k].data = v >= 0 && p->grad_offset[v] >= 0 && p->grad_written[v] ? xai__plan_grad(p, v) : NULL;
+    o.gout[k].data = has_grad(p, v) && p->grad_written[v] ? xai__plan_grad(p, v) : NULL;
   }
   for (int k = 0; k < node->n_in; k++) {
     int v = node->in[k];
+    if (!o.in_static[k] && !p->kept[v]) o.in[k].data = NULL;
     o.gin[k] = o.in[k];
     o.gin[k].data = NULL;
-    if (v < 0 || p->grad_offset[v] < 0) continue;
+    if (!has_grad(p, v)) continue;
     begin_grad(p, v);
     o.gin[k].data = xai__plan_grad(p, v);
   }

@@ -214,7 +214,7 @@ static int call_of(const xai__deeplift *d, int i, const xai__call *like, xai__ca
   if (!v || !fixed) return like->err->status;
   for (int k = 0; k < n + n_out; k++) {
     int value = k < n ? node->in[k] : node->out[k - n];
-    v[k] = value < 0 ? (xai__view){XAI_F32, {-1, {0}}, NULL} : p->value[value];
+    v[k] = value < 0 ? xai__absent : p->value[value];
     if (k < n) fixed[k] = value < 0 || p->graph->values[value].is_static;
   }
   *c = (xai__call){node, n, n_out, v, v + n, fixed, like->engine, like->err};

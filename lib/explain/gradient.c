@@ -31,3 +31,10 @@ int xai__gradient_cross(void *backward, const xai__step *step, xai__call *c, con
   if (gin[0].data) xai__add_scaled(c->engine, xai__f(&gin[0]), xai__f(&positive), n, 1);
   return XAI_OK;
 }
+
+void xai__gradient_reads(const xai__steps *steps, unsigned char *reads) {
+  for (int i = 0; i < steps->n; i++) {
+    const xai__step *s = &steps->v[i];
+    reads[i] = s->cross == XAI__CROSS_LINEAR ? 0 : xai__op_vjp_reads(s->node.op);
+  }
+}

@@ -3,7 +3,22 @@
 
 #include <string.h>
 
+#include "rule/composite.h"
+
 /* ---- plans and sweeps ---- */
+
+static int reads(void *job, const xai__steps *steps, unsigned char *reads, xai_error *err) {
+  xai__job *j = job;
+  xai__assignment *assigned;
+  if (!j->method->relevance) {
+    xai__gradient_reads(steps, reads);
+    return XAI_OK;
+  }
+  XAI__TRY(xai__assign(xai__composite_find(j->method->name), j->r->rows, j->r->n_rows, &j->params,
+                       steps, &j->in.arena, &assigned, err));
+  xai__rules_reads(&j->params, assigned, steps, reads);
+  return XAI_OK;
+}
 
 int xai__job_plan(xai__job *j, int64_t times, xai__plan **out) {
   size_t n = (size_t)j->s->graph->n_inputs;
@@ -19,7 +34,9 @@ int xai__job_plan(xai__job *j, int64_t times, xai__plan **out) {
   xai__plan_request q = {.input = shape, .data = has_data ? j->in.data : NULL, .want = want, .n_want = j->n_at + 1, .reverse = true,
                          .fold = xai__method_fold(j->method, &j->params),
                          .everything = j->r->ledger != 0, .source = j->source, .n_at = j->n_at,
-                         .at = j->at};
+                         .at = j->at,
+                         .reads = j->method->own_sweep || j->r->ledger ? NULL : reads,
+                         .reads_user = j};
   return xai__session_plan(j->s, &q, out, j->err);
 }
 

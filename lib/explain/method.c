@@ -15,11 +15,13 @@
 #define STEPS "steps=50[1,100000];quadrature=gauss-legendre|riemann-right;"
 
 #define BY_GRADIENT(name, schema, backward, finish) \
-  {name, schema GRADIENT, false, backward, finish, NULL, xai__run_single, NULL}
+  {name, schema GRADIENT, false, backward, finish, NULL, xai__run_single, NULL, false}
 #define OF_ITS_OWN(name, schema, run, extra) \
-  {name, schema GRADIENT, false, XAI__PLAIN, XAI__AS_IS, NULL, run, extra}
+  {name, schema GRADIENT, false, XAI__PLAIN, XAI__AS_IS, NULL, run, extra, false}
+#define BY_OWN_SWEEP(name, schema, run, extra) \
+  {name, schema GRADIENT, false, XAI__PLAIN, XAI__AS_IS, NULL, run, extra, true}
 #define BY_RULES_WITH(name, schema, fixed) \
-  {name, schema LRP, true, XAI__PLAIN, XAI__AS_IS, fixed, xai__run_single, NULL}
+  {name, schema LRP, true, XAI__PLAIN, XAI__AS_IS, fixed, xai__run_single, NULL, false}
 #define BY_RULES(name, schema, fixed) \
   BY_RULES_WITH(name, schema XAI__STABILIZER_SCHEMA XAI__PRODUCT_SCHEMA SEED, fixed)
 
@@ -32,8 +34,8 @@ static const xai__method methods[] = {
     BY_GRADIENT("deconvnet", "", XAI__DECONV, XAI__AS_IS),
     OF_ITS_OWN("taylor", "", xai__run_taylor, xai__extra_inputs),
     OF_ITS_OWN("integrated-gradients", BASELINE STEPS, xai__run_integrated, xai__extra_points),
-    OF_ITS_OWN("deeplift-rescale", BASELINE, xai__run_deeplift_rescale, xai__extra_plan),
-    OF_ITS_OWN("deeplift-revealcancel", BASELINE, xai__run_deeplift_revealcancel, xai__extra_plan),
+    BY_OWN_SWEEP("deeplift-rescale", BASELINE, xai__run_deeplift_rescale, xai__extra_plan),
+    BY_OWN_SWEEP("deeplift-revealcancel", BASELINE, xai__run_deeplift_revealcancel, xai__extra_plan),
     OF_ITS_OWN("expected-gradients", "background=;" STEPS, xai__run_expected, xai__extra_points),
     OF_ITS_OWN("smoothgrad", "samples=20[1,100000];noise=0.1[0,inf];of=gradient;root=0|tensor;" BASELINE STEPS,
                xai__run_smoothgrad, xai__extra_points),

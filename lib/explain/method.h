@@ -20,6 +20,7 @@ typedef struct xai__method {
   const char *fixed; /* what the method itself decides, "k=v,k=v" */
   int (*run)(xai__job *j);
   int64_t (*extra)(const xai__job *j); /* bytes that run takes beyond the plan; NULL: none */
+  bool own_sweep; /* crosses steps by a function of its own, which reads everything */
 } xai__method;
 
 const xai__method *xai__method_at(size_t i); /* NULL past the end */
@@ -34,5 +35,7 @@ int xai__method_fold(const xai__method *m, const xai__params *p);
 /* The xai__cross_fn of gradients; user: const xai__backward *. */
 int xai__gradient_cross(void *backward, const xai__step *step, xai__call *c, const xai__view *gout,
                         const xai__view *gin);
+/* What it reads (xai__reading). */
+void xai__gradient_reads(const xai__steps *steps, unsigned char *reads);
 
 #endif

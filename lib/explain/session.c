@@ -87,16 +87,21 @@ static int make_cached(xai_session *s, xai__cached *c, const xai__plan_request *
 }
 
 /* The cached plan for a request, or XAI__PLANS. */
-static int find(const xai_session *s, const xai__plan_request *r) {
-  int i = 0;
-  while (i < XAI__PLANS && !same_request(s->graph, &s->cached[i], r)) i++;
-  return i;
+static int find(const xai_session *s, const xai__plan_request *r, int *found, xai_error *err) {
+  bool serves = false;
+  for (*found = 0; *found < XAI__PLANS; ++*found) {
+    if (same_request(s->graph, &s->cached[*found], r))
+      XAI__TRY(xai__plan_serves(s->cached[*found].plan, r, &serves, err));
+    if (serves) return XAI_OK;
+  }
+  return XAI_OK;
 }
 
 static int find_or_make(xai_session *s, const xai__plan_request *r, xai__plan **out,
                         xai_error *err) {
-  int found = find(s, r);
+  int found;
   xai__cached c = {0};
+  XAI__TRY(find(s, r, &found, err));
   if (found < XAI__PLANS) {
     c = s->cached[found];
   } else {
@@ -116,8 +121,12 @@ static int find_or_make(xai_session *s, const xai__plan_request *r, xai__plan **
 int xai__session_plan(xai_session *s, const xai__plan_request *r, xai__plan **out, xai_error *err) {
   xai__plan_request again = *r; /* shapes may follow from the data of small inputs */
   xai_error second;
+  int found;
   again.known = r->data != NULL;
-  if (again.known && find(s, &again) < XAI__PLANS) return find_or_make(s, &again, out, err);
+  if (again.known) {
+    XAI__TRY(find(s, &again, &found, err));
+    if (found < XAI__PLANS) return find_or_make(s, &again, out, err);
+  }
   int status = find_or_make(s, r, out, err);
   if (status != XAI_E_UNSUPPORTED || !again.known) return status;
   int known = find_or_make(s, &again, out, &second);

@@ -29,7 +29,7 @@ int xai__graph_create(const xai_options *o, xai_graph **out, xai_error *err) {
   }
   atomic_init(&g->refs, 1);
   g->memory = m;
-  g->arena.memory = m;
+  g->arena.memory = g->made.memory = m;
   g->options = *o;
   g->producer = "";
   *out = g;
@@ -54,6 +54,7 @@ void xai__graph_release(xai_graph *g) {
   xai__free(g->outputs);
   xai__free(g->metadata);
   xai__free(g->opsets);
+  xai__cache_free(&g->made);
   xai__arena_free(&g->arena);
   xai__file_unmap(&g->file);
   xai__free(g);

@@ -4,6 +4,7 @@
  * order, then finish (topological order, Identity and Dropout removed, constants folded). */
 #ifndef XAI_GRAPH_GRAPH_H
 #define XAI_GRAPH_GRAPH_H
+#include "base/cache.h"
 #include "base/os.h"
 #include "op/op.h"
 
@@ -35,6 +36,7 @@ struct xai_graph {
   xai__text_pair *metadata, *opsets; /* opset: domain, version */
   const char *producer;              /* text, may be "" */
   struct xai__name_table *names;
+  xai__cache made; /* what sessions made of its weights: grows, but never changes */
 };
 
 /* options: already defaulted; copied. */
@@ -109,6 +111,11 @@ enum xai__folding { XAI__FOLD_NONE = 0, XAI__FOLD_LINEAR = 1, XAI__FOLD_ACTIVATI
  * is folded). */
 int xai__graph_steps(const xai_graph *g, int fold, const bool *pinned, const xai__view *values,
                      xai__arena *a, xai__steps *out, xai_error *err);
+
+/* Whether node `next`, a reader of v, is a shift or a scale-and-shift by constants that the linear layer
+ * with result v can take in. `values`: planned shapes, or NULL. */
+bool xai__graph_folds(const xai_graph *g, const xai__view *values, const xai__step *linear,
+                      const xai__node *next, int v);
 
 /* The tensor before a trailing Softmax, LogSoftmax or Sigmoid of `value` (looked for behind Identity,
  * Reshape, Flatten, Squeeze, Cast); `value` itself if there is none. *tail_node: that node or -1. */

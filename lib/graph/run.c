@@ -11,7 +11,7 @@ static int fail_here(xai__call *c, int status) {
 
 int xai__node_infer(xai__call *c, int64_t max_tensor) {
   const xai__node *node = c->node;
-  for (int k = 0; k < c->n_out; k++) c->out[k] = (xai__view){XAI_F32, {-1, {0}}, NULL};
+  for (int k = 0; k < c->n_out; k++) c->out[k] = xai__absent;
   if (!node->op->infer) {
     c->out[0].dtype = c->in[0].dtype;
     c->out[0].shape = c->in[0].shape;

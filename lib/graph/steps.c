@@ -49,20 +49,13 @@ static int crossing(builder *b, xai__step *s) {
 /* ---- folding ---- */
 
 /* Whether `other` adds to a tensor like v without making it larger. */
-static bool fits_into(const builder *b, int v, int other) {
+static bool fits(const xai__view *values, int v, int other) {
   xai__shape both;
-  return b->values && xai__shape_broadcast(&b->values[v].shape, &b->values[other].shape, &both) &&
-         xai__shape_equal(&both, &b->values[v].shape);
+  return values && xai__shape_broadcast(&values[v].shape, &values[other].shape, &both) &&
+         xai__shape_equal(&both, &values[v].shape);
 }
 
-/* Whether `node` is a shift or a scale-and-shift by constants of its operand v. */
-static bool foldable(const builder *b, const xai__node *node, int v) {
-  if (xai__type_is(node, "Add"))
-    return is_static(b, node->in[node->in[0] == v]) && fits_into(b, v, node->in[node->in[0] == v]);
-  if (xai__type_is(node, "Sub"))
-    return node->in[0] == v && is_static(b, node->in[1]) && fits_into(b, v, node->in[1]);
-  return xai__type_is(node, "BatchNormalization") && node->in[0] == v && only_operand(b, node) == 0;
-}
+static bool fits_into(const builder *b, int v, int other) { return fits(b->values, v, other); }
 
 static bool is_conv(const xai__node *node) {
   return xai__type_is(node, "Conv") || xai__type_is(node, "ConvTranspose");
@@ -70,10 +63,18 @@ static bool is_conv(const xai__node *node) {
 
 /* A BatchNormalization scales axis 1: the channels of a matrix product of rank 2 with the constant
  * on its right. */
-static bool channels_match(const builder *b, const xai__step *linear, const xai__node *node,
-                           int v) {
-  return !xai__type_is(node, "BatchNormalization") || is_conv(&linear->node) ||
-         (linear->operand == 0 && b->values && b->values[v].shape.rank == 2);
+static bool channels_match(const xai__view *values, const xai__step *linear, int v) {
+  return is_conv(&linear->node) || (linear->operand == 0 && values && values[v].shape.rank == 2);
+}
+
+bool xai__graph_folds(const xai_graph *g, const xai__view *values, const xai__step *linear,
+                      const xai__node *next, int v) {
+  int other = next->n_in > 1 ? next->in[next->in[0] == v] : -1;
+  bool is_constant = other >= 0 && g->values[other].is_static;
+  if (xai__type_is(next, "Add")) return is_constant && fits(values, v, other);
+  if (xai__type_is(next, "Sub")) return next->in[0] == v && is_constant && fits(values, v, other);
+  return xai__type_is(next, "BatchNormalization") && next->in[0] == v &&
+         xai__only_operand(g, next) == 0 && channels_match(values, linear, v);
 }
 
 /* Whether the linear layer reads its input without padding. */
@@ -81,7 +82,7 @@ static bool unpadded(const builder *b, const xai__node *node) {
   if (!b->values) return false;
   xai__view in[4];
   for (int k = 0; k < node->n_in && k < 4; k++)
-    in[k] = node->in[k] < 0 ? (xai__view){XAI_F32, {-1, {0}}, NULL} : b->values[node->in[k]];
+    in[k] = node->in[k] < 0 ? xai__absent : b->values[node->in[k]];
   xai__view out = b->values[node->out[0]];
   bool in_static[4] = {false, true, true, true};
   xai__call c = {node, node->n_in, 1, in, &out, in_static, NULL, b->err};
@@ -121,7 +122,7 @@ static int fold_after(builder *b, xai__step *s) {
     int v = s->node.out[0], n = b->user[v];
     if (n < 0 || is_pinned(b, v)) return XAI_OK;
     const xai__node *next = &b->g->nodes[n];
-    if (!foldable(b, next, v) || !channels_match(b, s, next, v)) return XAI_OK;
+    if (!xai__graph_folds(b->g, b->values, s, next, v)) return XAI_OK;
     XAI__TRY(add_folded(b, &s->after, &s->n_after, n));
     XAI__TRY(replace_operand(b, &s->node.out, s->node.n_out, 0, next->out[0]));
   }

@@ -184,8 +184,11 @@ static bool clip_is_relu(const xai__call *c) {
   return c->in[0].dtype == XAI_F32 && params_of(c).alpha == 0;
 }
 
+/* Slopes read what they do not look at, too: an array that is gone is stood in for. */
 static int run(xai__call *c, xai__range_fn f, const float *g, float *out) {
   pointwise ctx = {params_of(c), xai__f(&c->in[0]), xai__f(&c->out[0]), g, out};
+  if (!ctx.x) ctx.x = ctx.y ? ctx.y : g;
+  if (!ctx.y) ctx.y = ctx.x;
   xai__parallel(c->engine, xai__count(&c->in[0].shape), XAI__GRAIN, f, &ctx);
   return XAI_OK;
 }
@@ -212,6 +215,8 @@ LIST(SHRINK, NUMBER("lambd", alpha, 0.5), NUMBER("bias", beta, 0))
 LIST(BOUNDS, NUMBER("min", alpha, -FLT_MAX), NUMBER("max", beta, FLT_MAX))
 LIST(APPROXIMATE, {"approximate", XAI__TEXT, offsetof(params, approximate), 0, false})
 #define PLAIN .gate = XAI__NO_GATE
+#define BY_RESULT .vjp_needs = XAI__NEEDS_OUT /* the slope does not look at x */
+#define WITHOUT .vjp_needs = XAI__NEEDS_NONE
 
 #define ROW(name, operands, attributes, shapes, value, slope, ...)                       \
   static int forward_##name(xai__call *c) { return run_forward(c, value_##name); }       \
@@ -230,5 +235,6 @@ LIST(APPROXIMATE, {"approximate", XAI__TEXT, offsetof(params, approximate), 0, f
                                   .forward = forward_##name,                             \
                                   .vjp = vjp_##name,                                     \
                                   .cross = XAI__CROSS_PASS,                              \
+                                  .in_place = true,                                      \
                                   __VA_ARGS__};
 #include "op/activation_list.h"

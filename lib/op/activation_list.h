@@ -1,9 +1,9 @@
 /* ROW(operator, operands, attributes, infer, value, slope, further members of its xai__op) */
-ROW(Relu, 1, NONE, infer, x < 0 ? 0 : x, (float)(x > 0), .relu = true)
+ROW(Relu, 1, NONE, infer, x < 0 ? 0 : x, (float)(y > 0), .relu = true, BY_RESULT)
 ROW(LeakyRelu, 1, LEAKY, infer, x < 0 ? p->alpha * x : x, x > 0 ? 1 : p->alpha, PLAIN)
 ROW(ThresholdedRelu, 1, ALPHA_1, infer, x > p->alpha ? x : 0, (float)(x > p->alpha), PLAIN)
 ROW(Clip, 3, BOUNDS, infer_clip, clamp(x, p->alpha, p->beta),
-    (float)(x > p->alpha && x < p->beta), .relu = true, .relu_at = clip_is_relu)
+    (float)(y > p->alpha && y < p->beta), .relu = true, .relu_at = clip_is_relu, BY_RESULT)
 ROW(Shrink, 1, SHRINK, infer, shrink(x, p), (float)(fabsf(x) > p->alpha), PLAIN)
 
 ROW(Elu, 1, ALPHA_1, infer, x > 0 ? x : p->alpha * expm1f(x), x > 0 ? 1 : y + p->alpha, PLAIN)
@@ -18,20 +18,20 @@ ROW(Mish, 1, NONE, infer, x * tanhf(softplus(x)), mish_slope(x), PLAIN)
 ROW(HardSwish, 1, NONE, infer, x * clamp(x / 6 + 0.5f, 0, 1), hard_swish_slope(x), PLAIN)
 ROW(Swish, 1, ALPHA_1, infer, x * sigmoid(p->alpha * x), swish_slope(x, p->alpha), PLAIN)
 
-ROW(Sigmoid, 1, NONE, infer, sigmoid(x), y * (1 - y), .gate = XAI__GATE_SIGMOID)
+ROW(Sigmoid, 1, NONE, infer, sigmoid(x), y * (1 - y), .gate = XAI__GATE_SIGMOID, BY_RESULT)
 ROW(HardSigmoid, 1, HARD, infer, clamp(p->alpha * x + p->beta, 0, 1), y > 0 && y < 1 ? p->alpha : 0,
-    .gate = XAI__GATE_SIGMOID)
-ROW(Tanh, 1, NONE, infer, tanhf(x), 1 - y * y, .gate = XAI__GATE_TANH)
+    .gate = XAI__GATE_SIGMOID, BY_RESULT)
+ROW(Tanh, 1, NONE, infer, tanhf(x), 1 - y * y, .gate = XAI__GATE_TANH, BY_RESULT)
 
-ROW(Neg, 1, NONE, infer, -x, -1, PLAIN)
+ROW(Neg, 1, NONE, infer, -x, -1, WITHOUT)
 ROW(Abs, 1, NONE, infer, fabsf(x), sign(x), PLAIN)
-ROW(Sign, 1, NONE, infer, sign(x), 0, PLAIN)
-ROW(Floor, 1, NONE, infer, floorf(x), 0, PLAIN)
-ROW(Ceil, 1, NONE, infer, ceilf(x), 0, PLAIN)
-ROW(Round, 1, NONE, infer, nearbyintf(x), 0, PLAIN)
-ROW(Reciprocal, 1, NONE, infer, 1 / x, -y * y, PLAIN)
-ROW(Sqrt, 1, NONE, infer, sqrtf(x), 0.5f / y, PLAIN)
-ROW(Exp, 1, NONE, infer, expf(x), y, PLAIN)
+ROW(Sign, 1, NONE, infer, sign(x), 0, WITHOUT)
+ROW(Floor, 1, NONE, infer, floorf(x), 0, WITHOUT)
+ROW(Ceil, 1, NONE, infer, ceilf(x), 0, WITHOUT)
+ROW(Round, 1, NONE, infer, nearbyintf(x), 0, WITHOUT)
+ROW(Reciprocal, 1, NONE, infer, 1 / x, -y * y, BY_RESULT)
+ROW(Sqrt, 1, NONE, infer, sqrtf(x), 0.5f / y, BY_RESULT)
+ROW(Exp, 1, NONE, infer, expf(x), y, BY_RESULT)
 ROW(Log, 1, NONE, infer, logf(x), 1 / x, PLAIN)
 ROW(Erf, 1, NONE, infer, erff(x), TWO_SQRT_PI * expf(-x * x), PLAIN)
 

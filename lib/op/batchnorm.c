@@ -123,5 +123,6 @@ const xai__op xai__op_BatchNormalization = {
     .infer = infer,
     .forward = forward,
     .vjp = vjp,
+    .vjp_needs = XAI__NEEDS_NONE,
     .crossing = crossing,
 };

@@ -138,6 +138,10 @@ struct xai__op {
   /* gin[i] += J_i' gout, for each gin[i] whose data is not NULL; gout[k].data NULL: zero. in and
    * out hold the values of the forward pass. NULL: no derivative (or zero). */
   int (*vjp)(xai__call *c, const xai__view *gout, const xai__view *gin);
+  /* Which operands' and results' values vjp looks at, besides static ones (shapes are always there).
+   * The others may be gone by then. */
+  enum { XAI__NEEDS_ALL, XAI__NEEDS_NONE, XAI__NEEDS_IN, XAI__NEEDS_OUT } vjp_needs;
+  bool in_place; /* out 0 may be written over in 0, of its shape */
   xai__crossing cross; /* used where `crossing` is NULL */
   xai__crossing (*crossing)(const xai__node *node, const bool *in_static);
   /* LINEAR only: the product behind the node. x_operand: which operand is the input. Fills all but

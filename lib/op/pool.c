@@ -327,9 +327,12 @@ static int vjp_lp(xai__call *c, const xai__view *gout, const xai__view *gin) {
 #define ROW(name, outs, attributes, shapes)                                                    \
   .type = name, .min_in = 1, .max_in = 1, .min_out = 1, .max_out = outs, .since = 1,           \
   .fields = attributes, .attr_size = sizeof(pool_attr), .infer = shapes
-#define MAXIMUM \
-  .forward = forward_max, .vjp = vjp_max, .cross = XAI__CROSS_ROUTE, .relevance = relevance_max
-#define AVERAGE .forward = forward_average, .vjp = vjp_average, .cross = XAI__CROSS_NORM
+#define MAXIMUM                                                                           \
+  .forward = forward_max, .vjp = vjp_max, .vjp_needs = XAI__NEEDS_IN, .cross = XAI__CROSS_ROUTE, \
+  .relevance = relevance_max
+#define AVERAGE                                                                   \
+  .forward = forward_average, .vjp = vjp_average, .vjp_needs = XAI__NEEDS_NONE, \
+  .cross = XAI__CROSS_NORM
 #define NORM .check = check_lp, .forward = forward_lp, .vjp = vjp_lp, .cross = XAI__CROSS_NORM
 
 const xai__op xai__op_MaxPool = {

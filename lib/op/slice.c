@@ -98,4 +98,4 @@ static int vjp(xai__call *c, const xai__view *gout, const xai__view *gin) {
 const xai__op xai__op_Slice = {
     .type = "Slice", .min_in = 1, .max_in = 5, .min_out = 1, .max_out = 1, .since = 1,
     .fields = fields, .attr_size = sizeof(slice_attr), .infer = infer, .forward = forward,
-    .vjp = vjp, .cross = XAI__CROSS_ROUTE};
+    .vjp = vjp, .vjp_needs = XAI__NEEDS_NONE, .cross = XAI__CROSS_ROUTE};

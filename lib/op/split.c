@@ -87,4 +87,5 @@ static int vjp(xai__call *c, const xai__view *gout, const xai__view *gin) {
 const xai__op xai__op_Split = {
     .type = "Split", .min_in = 1, .max_in = 2, .min_out = 1, .max_out = -1, .since = 2,
     .fields = fields, .attr_size = sizeof(split_attr), .infer = infer,
-    .forward = forward, .vjp = vjp, .cross = XAI__CROSS_ROUTE};
+    .forward = forward, .vjp = vjp, .vjp_needs = XAI__NEEDS_NONE,
+    .cross = XAI__CROSS_ROUTE};

@@ -60,7 +60,7 @@ static int carry(xai__rules *r, xai__call *c, int v, const xai__value *bound, in
   if (!in || !in_static) return c->err->status;
   for (int i = 0; i < node->n_in; i++) {
     in_static[i] = node->in[i] < 0 || g->values[node->in[i]].is_static;
-    in[i] = node->in[i] < 0 ? (xai__view){XAI_F32, {-1, {0}}, NULL} : r->plan->value[node->in[i]];
+    in[i] = node->in[i] < 0 ? xai__absent : r->plan->value[node->in[i]];
   }
   if (!is_affine(node, in_static) || node->n_out != 1 || --*budget < 0)
     return xai__fail(c->err, XAI_E_UNSUPPORTED, node->name,
@@ -81,7 +81,7 @@ static int check_bound(const xai__value *bound, xai_error *err) {
 
 int xai__layer_bounds(xai__rules *r, const xai__step *step, const xai__params *params,
                       xai_error *err) {
-  xai__layer *l = &r->layer[step - r->plan->steps.v];
+  xai__bounds *l = &r->bounds[step - r->plan->steps.v];
   if (l->low) return XAI_OK;
   xai__engine *e = r->plan->engine;
   const xai__value *low = xai__params_find(params, "low"), *high = xai__params_find(params, "high");

@@ -49,7 +49,7 @@ static int step_vjp(const crossing *x, const xai__view *gout, const xai__view *g
     return xai__step_vjp(x->r->plan, x->step, x->c, gout, gin);
   xai__product p;
   int k;
-  XAI__TRY(xai__layer_product(x->r, x->step, x->c, &p, &k));
+  XAI__TRY(xai__rules_product(x->r, x->step, x->c, &p, &k));
   if (!gin[k].data) return XAI_OK;
   return xai__product_adjoint(x->c->engine, &p, xai__f(&gout[0]), xai__identity, xai__f(&gin[k]),
                               xai__add_to, x->c->err);
@@ -218,13 +218,41 @@ int xai__rules_cross(void *rules, const xai__step *step, xai__call *c, const xai
   return XAI_OK;
 }
 
+/* ---- what the crossings read ---- */
+
+/* Of a step of several nodes or with something folded in, whose vjp is not the operator's. */
+static unsigned char vjp_reads(const xai__step *s) {
+  if (s->n_inner) return XAI__READS_IN | XAI__READS_OUT;
+  return s->cross == XAI__CROSS_LINEAR ? 0 : xai__op_vjp_reads(s->node.op);
+}
+
+static unsigned char rule_reads(const xai__step *s, const xai__rule *rule) {
+  if (rule->kind == XAI__RULE_PASS) return XAI__HANDS_ON;
+  if (rule->kind == XAI__RULE_GRADIENT) return vjp_reads(s);
+  bool makes_z = rule->kind == XAI__RULE_TERMS && !rule->absolute; /* and looks at no other */
+  return makes_z && rule->group[0].served == XAI__ALL ? XAI__READS_IN : XAI__READS_IN | XAI__READS_OUT;
+}
+
+void xai__rules_reads(const xai__params *params, const xai__assignment *assigned,
+                      const xai__steps *steps, unsigned char *reads) {
+  bool winner = xai__params_is(params, "maxpool", "winner");
+  for (int i = 0; i < steps->n; i++) {
+    const xai__step *s = &steps->v[i];
+    reads[i] = XAI__READS_IN | XAI__READS_OUT;
+    if (assigned[i].rule) reads[i] = rule_reads(s, assigned[i].rule);
+    else if (s->cross == XAI__CROSS_PASS) reads[i] = XAI__HANDS_ON;
+    else if (s->cross == XAI__CROSS_NONE || s->cross == XAI__CROSS_GATE) reads[i] = 0;
+    else if (s->cross == XAI__CROSS_ROUTE && (winner || !s->node.op->relevance)) reads[i] = vjp_reads(s);
+  }
+}
+
 int xai__rules_create(xai__plan *p, xai__rules **out, xai_error *err) {
   xai__memory *m = xai__engine_memory(p->engine);
   xai__rules *r = xai__new(m, 1, sizeof *r, err);
   if (!r) return err->status;
   r->plan = p;
-  r->layer = xai__new(m, (size_t)p->steps.n + 1, sizeof *r->layer, err);
-  if (!r->layer) {
+  r->bounds = xai__new(m, (size_t)p->steps.n + 1, sizeof *r->bounds, err);
+  if (!r->bounds) {
     xai__free(r);
     return err->status;
   }
@@ -234,8 +262,8 @@ int xai__rules_create(xai__plan *p, xai__rules **out, xai_error *err) {
 
 static void drop_bounds(xai__rules *r) {
   for (int i = 0; i < r->plan->steps.n; i++) {
-    xai__free(r->layer[i].low);
-    r->layer[i].low = r->layer[i].high = NULL;
+    xai__free(r->bounds[i].low);
+    r->bounds[i].low = r->bounds[i].high = NULL;
   }
 }
 
@@ -250,10 +278,6 @@ void xai__rules_begin(xai__rules *r, const xai__params *params, const xai__assig
 void xai__rules_free(xai__rules *r) {
   if (!r) return;
   drop_bounds(r);
-  for (int i = 0; i < r->plan->steps.n; i++) {
-    xai__free(r->layer[i].own_w);
-    xai__free(r->layer[i].own_b);
-  }
-  xai__free(r->layer);
+  xai__free(r->bounds);
   xai__free(r);
 }

@@ -9,7 +9,7 @@
 #ifndef XAI_RULE_RULE_H
 #define XAI_RULE_RULE_H
 #include "base/param.h"
-#include "exec/exec.h"
+#include "exec/layer.h"
 
 typedef enum { XAI__RULE_TERMS, XAI__RULE_PASS, XAI__RULE_NORM, XAI__RULE_GRADIENT } xai__rule_kind;
 typedef enum { XAI__ID, XAI__POS, XAI__NEG, XAI__MORE_POS, XAI__MORE_NEG, XAI__SQUARED, XAI__ONE,
@@ -58,20 +58,17 @@ typedef struct xai__assignment {
   enum { XAI__BY_DEFAULT, XAI__BY_COMPOSITE, XAI__BY_USER } by;
 } xai__assignment;
 
-/* A linear layer as rules see it: what is folded into it is part of w and b. */
-typedef struct xai__layer {
-  bool ready;
-  float *own_w, *own_b; /* NULL: the node's own */
-  int64_t n_bias;
-  float *low, *high; /* z-box bounds of its input, of its shape */
-} xai__layer;
+/* z-box bounds of a linear layer's input, of its shape; NULL: not made. */
+typedef struct xai__bounds {
+  float *low, *high;
+} xai__bounds;
 
 /* A relevance sweep over a plan: the user of xai__rules_cross. */
 typedef struct xai__rules {
   xai__plan *plan;
   const xai__params *params; /* of the method */
   const xai__assignment *assigned; /* per step of plan->steps */
-  xai__layer *layer;               /* per step */
+  xai__bounds *bounds;             /* per step */
   double *ledger;                  /* [nodes][XAI__COLUMNS] or NULL */
 } xai__rules;
 
@@ -80,6 +77,9 @@ int xai__rules_create(xai__plan *p, xai__rules **out, xai_error *err);
 void xai__rules_begin(xai__rules *r, const xai__params *params, const xai__assignment *assigned,
                       double *ledger);
 void xai__rules_free(xai__rules *r);
+/* What crossing each of `steps` reads (xai__reading), the method's parameters and rules being these. */
+void xai__rules_reads(const xai__params *params, const xai__assignment *assigned,
+                      const xai__steps *steps, unsigned char *reads);
 /* The xai__cross_fn of relevance. */
 int xai__rules_cross(void *rules, const xai__step *step, xai__call *c, const xai__view *gout,
                      const xai__view *gin);
@@ -89,9 +89,12 @@ int xai__rules_cross(void *rules, const xai__step *step, xai__call *c, const xai
 /* A linear layer by its terms. */
 int xai__rule_terms(xai__rules *r, const xai__step *step, xai__call *c, const xai__assignment *a,
                     const xai__view *gout, const xai__view *gin, double *ledger);
-/* The product of a step with everything folded in; *x: its input operand. */
-int xai__layer_product(xai__rules *r, const xai__step *step, xai__call *c, xai__product *p, int *x);
-/* Fills the layer's low and high from the parameters of those names. */
+/* The product of a step of the plan with everything folded in; *x: its input operand. */
+static inline int xai__rules_product(xai__rules *r, const xai__step *step, xai__call *c,
+                                     xai__product *p, int *x) {
+  return xai__layer_product(r->plan, step, &r->plan->layer[step - r->plan->steps.v], c, p, x);
+}
+/* Makes the step's bounds from the parameters low and high. */
 int xai__layer_bounds(xai__rules *r, const xai__step *step, const xai__params *params,
                       xai_error *err);
 

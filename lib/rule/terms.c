@@ -10,7 +10,7 @@ typedef struct context {
   xai__call *call;
   xai__product p;
   const xai__rule *rule;
-  const xai__layer *layer;
+  const xai__bounds *bounds;
   xai__edit edit[XAI__NONE + 1];
   float coef[XAI__BY_MINUS_BETA + 1];
   float stabilizer, rms;
@@ -38,8 +38,8 @@ static void name_edits(context *k, const xai__params *p) {
 
 /* The array a term reads; NULL if the term adds nothing. */
 static const float *operand(const context *k, const xai__rule_term *t) {
-  if (t->at == XAI__AT_LOW) return k->layer->low;
-  if (t->at == XAI__AT_HIGH) return k->layer->high;
+  if (t->at == XAI__AT_LOW) return k->bounds->low;
+  if (t->at == XAI__AT_HIGH) return k->bounds->high;
   return t->x == XAI__NEG && !k->negative_x ? NULL : k->x;
 }
 
@@ -152,9 +152,9 @@ static int run_group(context *k, int group, const float *z_ready, float *dx, dou
 
 int xai__rule_terms(xai__rules *r, const xai__step *step, xai__call *c, const xai__assignment *a,
                     const xai__view *gout, const xai__view *gin, double *ledger) {
-  context k = {.call = c, .rule = a->rule, .layer = &r->layer[step - r->plan->steps.v]};
+  context k = {.call = c, .rule = a->rule, .bounds = &r->bounds[step - r->plan->steps.v]};
   int x;
-  XAI__TRY(xai__layer_product(r, step, c, &k.p, &x));
+  XAI__TRY(xai__rules_product(r, step, c, &k.p, &x));
   if (!gin[x].data) return XAI_OK;
   bool no_bias = xai__params_is(r->params, "bias", "zero"), had_bias = k.p.b != NULL;
   if (no_bias) {

@@ -23,6 +23,8 @@ typedef struct xai__view {
   void *data;
 } xai__view;
 
+static const xai__view xai__absent = {.dtype = XAI_F32, .shape.rank = -1};
+
 static inline float *xai__f(const xai__view *v) { return (float *)v->data; }
 static inline int64_t *xai__i(const xai__view *v) { return (int64_t *)v->data; }
 

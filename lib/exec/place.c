@@ -1,0 +1,112 @@
+/* Offsets in one buffer: a sweep over time with a free list. */
+#include <string.h>
+
+#include "exec/planner.h"
+
+#define ALIGN 64
+
+typedef struct block {
+  int64_t offset, size;
+  int birth, death;
+  int64_t *where; /* gets the offset */
+} block;
+
+typedef struct hole {
+  int64_t offset, size;
+} hole;
+
+/* Takes `size` bytes: the smallest hole that fits, else the end of the buffer. */
+static int64_t take(hole *holes, int *n, int64_t *end, int64_t size) {
+  int best = -1;
+  for (int i = 0; i < *n; i++)
+    if (holes[i].size >= size && (best < 0 || holes[i].size < holes[best].size)) best = i;
+  if (best < 0) {
+    if (*n && holes[*n - 1].offset + holes[*n - 1].size == *end) { /* grow the last hole */
+      int64_t offset = holes[--*n].offset;
+      *end = offset + size;
+      return offset;
+    }
+    *end += size;
+    return *end - size;
+  }
+  int64_t offset = holes[best].offset;
+  holes[best].offset += size;
+  holes[best].size -= size;
+  if (!holes[best].size) {
+    memmove(holes + best, holes + best + 1, (size_t)(*n - best - 1) * sizeof *holes);
+    --*n;
+  }
+  return offset;
+}
+
+static void give(hole *holes, int *n, int64_t offset, int64_t size) {
+  int i = 0;
+  while (i < *n && holes[i].offset < offset) i++;
+  bool left = i > 0 && holes[i - 1].offset + holes[i - 1].size == offset;
+  bool right = i < *n && offset + size == holes[i].offset;
+  if (left && right) {
+    holes[i - 1].size += size + holes[i].size;
+    memmove(holes + i, holes + i + 1, (size_t)(--*n - i) * sizeof *holes);
+  } else if (left) {
+    holes[i - 1].size += size;
+  } else if (right) {
+    holes[i].offset = offset;
+    holes[i].size += size;
+  } else {
+    memmove(holes + i + 1, holes + i, (size_t)((*n)++ - i) * sizeof *holes);
+    holes[i] = (hole){offset, size};
+  }
+}
+
+/* Blocks by time: first[t] is the first of a chain. */
+static void chain(int *first, int *next, int t, int i) {
+  next[i] = first[t];
+  first[t] = i;
+}
+
+static int assign_offsets(xai__planner *q, block *blocks, int n_blocks, int n_times) {
+  xai__plan *p = q->p;
+  size_t n = (size_t)n_blocks, t = (size_t)n_times;
+  int *born = xai__plan_new(q, t, sizeof *born), *dead = xai__plan_new(q, t, sizeof *dead);
+  int *next_born = xai__plan_new(q, n, sizeof *next_born), *next_dead = xai__plan_new(q, n, sizeof *next_dead);
+  hole *holes = xai__plan_new(q, n, sizeof *holes);
+  if (!born || !dead || !next_born || !next_dead || !holes) return q->err->status;
+  for (int i = 0; i < n_times; i++) born[i] = dead[i] = -1;
+  for (int i = n_blocks - 1; i >= 0; i--) {
+    chain(born, next_born, blocks[i].birth, i);
+    if (blocks[i].death < n_times) chain(dead, next_dead, blocks[i].death, i);
+  }
+  int n_holes = 0;
+  for (int time = 0; time < n_times; time++) {
+    for (int i = born[time]; i >= 0; i = next_born[i]) {
+      blocks[i].offset = take(holes, &n_holes, &p->bytes, blocks[i].size);
+      *blocks[i].where = blocks[i].offset;
+    }
+    for (int i = dead[time]; i >= 0; i = next_dead[i])
+      give(holes, &n_holes, blocks[i].offset, blocks[i].size);
+  }
+  return XAI_OK;
+}
+
+int xai__plan_place(xai__planner *q) {
+  xai__plan *p = q->p;
+  const xai_graph *g = p->graph;
+  int n = 0, n_times = p->n_units + p->n_steps + 1;
+  block *blocks = xai__plan_new(q, 2 * (size_t)g->n_values, sizeof *blocks);
+  if (!blocks) return q->err->status;
+  int64_t total = 0;
+  for (int v = 0; v < g->n_values; v++) {
+    int64_t bytes = 0;
+    if (q->birth[v] < 0 && q->grad_birth[v] < 0) continue;
+    if (!xai__mul(xai__count(&p->value[v].shape), (int64_t)xai__dtype_size(p->value[v].dtype),
+                  &bytes) ||
+        !xai__add(total, 2 * (bytes + ALIGN), &total))
+      return xai__fail(q->err, XAI_E_LIMIT, g->values[v].name, "the tensors need too much memory");
+    bytes = (bytes + ALIGN) / ALIGN * ALIGN;
+    if (q->birth[v] >= 0)
+      blocks[n++] = (block){0, bytes, q->birth[v], q->death[v], &p->offset[v]};
+    if (q->grad_birth[v] >= 0)
+      blocks[n++] = (block){0, bytes, q->grad_birth[v], q->grad_death[v], &p->grad_offset[v]};
+  }
+  return assign_offsets(q, blocks, n, n_times);
+}

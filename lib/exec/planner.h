@@ -1,0 +1,33 @@
+/* What the files that make a plan share. Time runs 0 .. n-1 over the units forward, n .. n+m-1 over
+ * the steps back. */
+#ifndef XAI_EXEC_PLANNER_H
+#define XAI_EXEC_PLANNER_H
+#include "exec/exec.h"
+
+#define XAI__FOREVER INT32_MAX
+
+typedef struct xai__planner {
+  xai__plan *p;
+  const xai__plan_request *r;
+  xai_error *err;
+  int *birth, *death;           /* per value, of its data; birth -1: not in the buffer */
+  int *grad_birth, *grad_death; /* per value, of its relevance */
+  bool *active;                 /* per value: its relevance is wanted */
+  bool *flag;                   /* per value, scratch */
+  xai__view *in;                /* operand views of one node */
+  bool *in_static;
+} xai__planner;
+
+/* Zeroed, of the plan's arena. */
+void *xai__plan_new(xai__planner *q, size_t n, size_t size);
+
+/* steps.c: which steps the reverse sweep crosses, and what they read. */
+int xai__plan_steps(xai__planner *q);
+/* fuse.c: the units of the forward sweep. */
+int xai__plan_units(xai__planner *q);
+/* lives.c: births and deaths. */
+void xai__plan_lives(xai__planner *q);
+/* place.c: offsets in one buffer. */
+int xai__plan_place(xai__planner *q);
+
+#endif
