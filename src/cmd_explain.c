@@ -63,6 +63,10 @@ static int prepare(struct work *w) {
   for (size_t i = 0; i < w->n && !code; i++) {
     code = method_parse(o->methods.n ? o->methods.v[i] : NULL, o, &w->methods[i]);
   }
+  for (size_t i = 0; i < w->n && !code; i++) {
+    if (!strcmp(w->methods[i].name, "prototype"))
+      code = say(EXIT_USAGE, "a prototype explains no input: see 'xai prototype --help'");
+  }
   if (!code)
     code = rows_parse(o, &w->rows);
   if (!code)

@@ -31,7 +31,11 @@ typedef struct ask {
   const xai_param *more;         /* further parameters */
   size_t n_more;
   int64_t top;
-  int ledger;
+  const xai_term *terms;
+  size_t n_terms;
+  const xai_graph *decoder;
+  uint64_t random_seed;
+  int ledger, trace;
   xai_cancel *cancel;
   xai_progress_fn progress;
   void *user;
@@ -244,6 +248,8 @@ static inline int ask_status(const net *n, ask a, xai_result **out, int64_t *bil
   const char *row_words[ASK_ROWS], *at[ASK_AT];
   xai_request r = {.struct_size = sizeof r, .inputs = given, .from = a.from, .target = a.target,
                    .top = a.top, .at = at, .rows = rows, .ledger = a.ledger, .cancel = a.cancel,
+                   .terms = a.terms, .n_terms = a.n_terms, .decoder = a.decoder,
+                   .random_seed = a.random_seed, .trace = a.trace,
                    .progress = a.progress, .progress_user = a.user, .params = method.params};
   if (a.method) ask_split(&method, a.method);
   if (a.seed) method.params[method.n_params++] = (xai_param){.name = "seed", .tensor = a.seed};

@@ -1,11 +1,12 @@
-/* libxai: why a trained network decided as it did.
+/* libxai: why a trained network decided as it did, and what a class looks like to it.
  *
  *   xai_graph_load -> xai_session_create -> xai_run / xai_explain -> xai_result_find
  *   xai_prior_create -> xai_prior_logp
  *
  * Conventions, once:
  * - int calls return 0 or a negative XAI_E_*; `err` may be NULL and is written on failure only.
- * - `T **out` is yours, freed by xai_T_free (NULL is fine), and is set to NULL on failure.
+ * - `T **out` is yours, freed by xai_T_free (NULL is fine), and is set to NULL on failure (but
+ *   for a cancelled prototype).
  * - Graphs, tensors and priors are reference-counted: free drops your reference, children keep theirs, so
  *   any order of freeing is safe. Borrowed pointers live as long as the handle they came from.
  * - A graph or a prior may be used by any number of threads; a session by one call at a time.
@@ -86,11 +87,11 @@ typedef struct xai_row {
   size_t n_params;
 } xai_row;
 
-/* One weighted density expert of a prototype. Frozen. No method of this version takes terms. */
+/* One weighted density expert of a prototype. Frozen. */
 typedef struct xai_term {
   const xai_prior *prior;
   double weight;
-  const char *on; /* NULL, "input" or "code" */
+  const char *on; /* "input" or "code" (what the decoder reads); NULL: as docs/METHODS.md says */
 } xai_term;
 
 typedef int (*xai_progress_fn)(void *user, const char *stage, double done, double seconds_left);
@@ -134,12 +135,12 @@ typedef struct xai_request {
   size_t n_at;              /* 0: every input (xai_run: every output) */
   const xai_row *rows;      /* the caller's own rules, tried before the method's */
   size_t n_rows;
-  const xai_term *terms; /* n_terms must be 0: no method of this version takes priors */
+  const xai_term *terms; /* of a prototype: its experts */
   size_t n_terms;
-  const xai_graph *decoder; /* NULL: as terms */
+  const xai_graph *decoder; /* of a prototype: x = decoder(code); NULL: x itself is searched for */
   uint64_t random_seed;
   int32_t ledger; /* 1: account for the relevance at every node, see docs/METHODS.md */
-  int32_t trace;  /* reserved, 0 */
+  int32_t trace;  /* of a prototype: a row of its way after every so many steps; 0: none */
   xai_cancel *cancel;
   xai_progress_fn progress;
   void *progress_user;
@@ -190,7 +191,9 @@ XAI_API void xai_session_free(xai_session *s);
 XAI_API int xai_run(xai_session *s, const xai_request *r, xai_result **out, xai_error *err);
 /* Explains: "relevance/NAME" of each input or tensor of `at`, with a leading axis of T targets
  * where more than one was asked for; "target" int64 [T,N] and "f" float32 [T,N]; "ledger/..." if
- * asked for; texts "method", "source" and "params" (all resolved). */
+ * asked for; texts "method", "source" and "params" (all resolved).
+ * Method "prototype" takes targets but no inputs (or a start), and gives "prototype", "score" and more
+ * (docs/API.md). Cancelled, it still hands over *out, its best so far, with the tensor "partial". */
 XAI_API int xai_explain(xai_session *s, const xai_request *r, xai_result **out, xai_error *err);
 /* Bytes a call would need beyond the graph, before anything runs. */
 XAI_API int xai_memory(const xai_session *s, const xai_request *r, int64_t *bytes, xai_error *err);

@@ -15,6 +15,7 @@ int xai__load_struct(void *to, size_t size, const void *from, const char *what, 
     if (((const char *)from)[i])
       return xai__fail(err, XAI_E_ARGUMENT, what, "%s uses fields that this library (%s) does not know",
                        what, XAI_VERSION_STRING);
+  given -= given % sizeof(void *); /* half a pointer is none */
   memcpy(to, from, given < size ? given : size);
   return XAI_OK;
 }

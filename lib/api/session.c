@@ -78,11 +78,15 @@ static int serve(xai_session *s, const xai_request *r, xai_result **out, work_fn
   XAI__TRY(xai__load_struct(&request, sizeof request, r, "xai_request", err));
   XAI__TRY(check_arrays(&request, err));
   if (!enter(s)) return xai__fail(err, XAI_E_BUSY, NULL, "the session serves another call");
-  xai_result *result;
+  xai_result *result = NULL;
   int status = xai__result_create(s->memory, &result, err);
-  if (!status && (status = work(s, &request, result, err))) xai_result_free(result);
+  if (!status && (status = work(s, &request, result, err)) &&
+      !(status == XAI_E_CANCELLED && xai_result_find(result, "partial"))) {
+    xai_result_free(result);
+    result = NULL;
+  }
   leave(s);
-  if (!status) *out = result;
+  if (result) *out = result;
   return status;
 }
 

@@ -10,12 +10,10 @@
 
 static int read_request(xai__job *j) {
   const xai_request *r = j->r;
-  if (!r->method)
-    return xai__fail(j->err, XAI_E_ARGUMENT, "method", "a method is needed: NULL given");
+  if (!(j->method = xai__method_find(r->method, j->err))) return j->err->status;
   if (r->n_terms || r->decoder)
     return xai__fail(j->err, XAI_E_ARGUMENT, "terms", "method '%s' takes no priors and no decoder",
                      r->method);
-  if (!(j->method = xai__method_find(r->method, j->err))) return j->err->status;
   XAI__TRY(xai__method_params(j->method, r->params, r->n_params, &j->params, j->err));
   if ((r->n_rows || r->ledger) && !j->method->relevance)
     return xai__fail(j->err, XAI_E_ARGUMENT, r->n_rows ? "rows" : "ledger",
@@ -24,8 +22,7 @@ static int read_request(xai__job *j) {
   return xai__choose_at(j);
 }
 
-/* The class axis of the source: that of the softmax behind it. */
-static int class_axis(const xai__job *j) {
+int xai__job_class_axis(const xai__job *j) {
   const xai__node *tail = j->tail < 0 ? NULL : &j->s->graph->nodes[j->tail];
   return tail && tail->op->axis ? tail->op->axis(tail, j->plan->value[j->source].shape.rank) : -1;
 }
@@ -46,15 +43,7 @@ static int prepare_rules(xai__job *j) {
   return XAI_OK;
 }
 
-static int make_report(xai__job *j) {
-  const xai__targets *t = &j->targets;
-  xai__shape s = {2, {t->n, t->items}};
-  xai_tensor *index;
-  XAI__TRY(xai__job_scores(j, "f", t->f));
-  if (t->index) {
-    XAI__TRY(xai__result_tensor(j->out, "target", NULL, XAI_I64, &s, &index, j->err));
-    memcpy(index->data, t->index, (size_t)(t->n * t->items) * sizeof *t->index);
-  }
+int xai__job_report(xai__job *j) {
   char text[XAI__MAX_PARAMS * 72] = "";
   size_t n = 0;
   for (int i = 0; i < j->params.n; i++) {
@@ -64,6 +53,18 @@ static int make_report(xai__job *j) {
   XAI__TRY(xai__result_text(j->out, "method", NULL, j->method->name, j->err));
   XAI__TRY(xai__result_text(j->out, "params", NULL, text, j->err));
   return xai__result_text(j->out, "source", NULL, j->s->graph->values[j->source].name, j->err);
+}
+
+static int make_report(xai__job *j) {
+  const xai__targets *t = &j->targets;
+  xai__shape s = {2, {t->n, t->items}};
+  xai_tensor *index;
+  XAI__TRY(xai__job_scores(j, "f", t->f));
+  if (t->index) {
+    XAI__TRY(xai__result_tensor(j->out, "target", NULL, XAI_I64, &s, &index, j->err));
+    memcpy(index->data, t->index, (size_t)(t->n * t->items) * sizeof *t->index);
+  }
+  return xai__job_report(j);
 }
 
 static int run_job(xai__job *j) {
@@ -80,13 +81,15 @@ static int run_job(xai__job *j) {
   j->watch = (xai__watch){j->r->cancel, j->r->progress, j->r->progress_user, xai__seconds(), 0, share,
                           &j->reached};
   XAI__TRY(xai__forward(j->plan, j->in.data, &j->watch, j->err));
-  XAI__TRY(xai__targets_read(j->r, &j->params, y, j->in.batch, class_axis(j), j->s->memory, &j->targets,
+  XAI__TRY(xai__targets_read(j->r, &j->params, y, j->in.batch, xai__job_class_axis(j), j->s->memory, &j->targets,
                              j->err));
   XAI__TRY(j->method->run(j));
   return make_report(j);
 }
 
 int xai__explain(xai_session *s, const xai_request *r, xai_result *out, xai_error *err) {
+  const xai__method *m = xai__method_find(r->method, NULL);
+  if (m && m->alone) return m->alone(s, r, out, err);
   xai__job j = {.s = s, .r = r, .out = out, .err = err};
   int status = run_job(&j);
   xai__targets_free(&j.targets);
@@ -107,6 +110,8 @@ static int64_t result_bytes(const xai__job *j) {
 }
 
 int xai__explain_bill(xai_session *s, const xai_request *r, int64_t *bytes, xai_error *err) {
+  const xai__method *m = xai__method_find(r->method, NULL);
+  if (m && m->alone) return m->alone_bill(s, r, bytes, err);
   xai__job j = {.s = s, .r = r, .err = err};
   int status = xai__inputs_read(s, r, true, &j.in, err);
   if (!status) status = read_request(&j);

@@ -50,6 +50,8 @@ int xai__job_sweep(xai__job *j, xai__plan *p, int64_t k, xai__backward how);
 /* Refuses `at` that are no inputs of the graph. */
 int xai__job_inputs_only(xai__job *j);
 int xai__job_scores(xai__job *j, const char *name, const double *v); /* "name": [targets][items] */
+int xai__job_report(xai__job *j);                /* texts: method, params, source */
+int xai__job_class_axis(const xai__job *j);      /* of the source: that of the softmax behind it, or -1 */
 
 /* ---- what starts from a baseline ---- */
 
@@ -77,5 +79,9 @@ int xai__run_deeplift_revealcancel(xai__job *j);
 int xai__run_taylor(xai__job *j);
 int xai__run_occlusion(xai__job *j);
 int xai__run_gradcam(xai__job *j);
+
+/* ---- a method that serves the whole call ---- */
+int xai__prototype(xai_session *s, const xai_request *r, xai_result *out, xai_error *err);
+int xai__prototype_bill(xai_session *s, const xai_request *r, int64_t *bytes, xai_error *err);
 
 #endif

@@ -1,4 +1,5 @@
 /* The table of methods. */
+#include "explain/ascent.h"
 #include "explain/job.h"
 
 #include <stdio.h>
@@ -15,13 +16,13 @@
 #define STEPS "steps=50[1,100000];quadrature=gauss-legendre|riemann-right;"
 
 #define BY_GRADIENT(name, schema, backward, finish) \
-  {name, schema GRADIENT, false, backward, finish, NULL, xai__run_single, NULL, false}
+  {name, schema GRADIENT, false, backward, finish, NULL, xai__run_single, NULL, false, NULL, NULL}
 #define OF_ITS_OWN(name, schema, run, extra) \
-  {name, schema GRADIENT, false, XAI__PLAIN, XAI__AS_IS, NULL, run, extra, false}
+  {name, schema GRADIENT, false, XAI__PLAIN, XAI__AS_IS, NULL, run, extra, false, NULL, NULL}
 #define BY_OWN_SWEEP(name, schema, run, extra) \
-  {name, schema GRADIENT, false, XAI__PLAIN, XAI__AS_IS, NULL, run, extra, true}
+  {name, schema GRADIENT, false, XAI__PLAIN, XAI__AS_IS, NULL, run, extra, true, NULL, NULL}
 #define BY_RULES_WITH(name, schema, fixed) \
-  {name, schema LRP, true, XAI__PLAIN, XAI__AS_IS, fixed, xai__run_single, NULL, false}
+  {name, schema LRP, true, XAI__PLAIN, XAI__AS_IS, fixed, xai__run_single, NULL, false, NULL, NULL}
 #define BY_RULES(name, schema, fixed) \
   BY_RULES_WITH(name, schema XAI__STABILIZER_SCHEMA XAI__PRODUCT_SCHEMA SEED, fixed)
 
@@ -42,6 +43,11 @@ static const xai__method methods[] = {
     OF_ITS_OWN("grad-cam", "layer=;", xai__run_gradcam, xai__extra_plan),
     OF_ITS_OWN("occlusion", "window=8[1,inf];stride=4[1,inf];value=0;", xai__run_occlusion,
                xai__extra_windows),
+    {.name = "prototype",
+     .schema = "score=log-prob|logit;" XAI__ASCENT_SCHEMA "init=noise|zeros|mean;noise=0.1[0,inf];"
+               "restarts=1[1,100000];jitter=0[0,1000]",
+     .alone = xai__prototype,
+     .alone_bill = xai__prototype_bill},
 #if XAI_LRP
     BY_RULES_WITH("lrp-0", "stabilizer=0[0,inf];" XAI__PRODUCT_SCHEMA SEED, NULL),
     BY_RULES("lrp-epsilon", EPSILON, NULL),
@@ -74,6 +80,10 @@ const xai__method *xai__method_at(size_t i) {
 
 const xai__method *xai__method_find(const char *name, xai_error *err) {
   static const char *const lrp[] = {"lrp-", "epsilon-", "deep-taylor", "excitation-backprop", "attn-lrp", "cp-lrp"};
+  if (!name) {
+    xai__fail(err, XAI_E_ARGUMENT, "method", "a method is needed: NULL given");
+    return NULL;
+  }
   for (size_t i = 0; i < sizeof methods / sizeof *methods; i++)
     if (!strcmp(methods[i].name, name)) return &methods[i];
   bool left_out = false;

@@ -21,10 +21,13 @@ typedef struct xai__method {
   int (*run)(xai__job *j);
   int64_t (*extra)(const xai__job *j); /* bytes that run takes beyond the plan; NULL: none */
   bool own_sweep; /* crosses steps by a function of its own, which reads everything */
+  /* A method without inputs to explain serves the whole call itself, and its bill; else NULL. */
+  int (*alone)(xai_session *s, const xai_request *r, xai_result *out, xai_error *err);
+  int (*alone_bill)(xai_session *s, const xai_request *r, int64_t *bytes, xai_error *err);
 } xai__method;
 
 const xai__method *xai__method_at(size_t i); /* NULL past the end */
-const xai__method *xai__method_find(const char *name, xai_error *err);
+const xai__method *xai__method_find(const char *name, xai_error *err); /* NULL name: an error, too */
 
 /* Its parameters: the schema's defaults, what the caller set, what the method fixes. */
 int xai__method_params(const xai__method *m, const xai_param *given, size_t n, xai__params *out,

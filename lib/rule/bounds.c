@@ -18,10 +18,10 @@ static bool is_affine(const xai__node *node, const bool *in_static) {
   return cross == XAI__CROSS_ROUTE || (active == 1 && (cross == XAI__CROSS_NORM || scaled));
 }
 
-/* A number, a vector of channels or a tensor that repeats over an input, written out. */
-static int fill_input(xai__call *c, const xai__value *bound, const xai__view *to, const char *input) {
+int xai__bound_fill(xai__engine *e, const xai__value *bound, const xai__view *to, const char *input,
+                    xai_error *err) {
   if (!bound->tensor) {
-    xai__fill(c->engine, xai__f(to), xai__count(&to->shape), (float)bound->number);
+    xai__fill(e, xai__f(to), xai__count(&to->shape), (float)bound->number);
     return XAI_OK;
   }
   xai__view from = {XAI_F32, bound->tensor->shape, bound->tensor->data};
@@ -33,11 +33,11 @@ static int fill_input(xai__call *c, const xai__value *bound, const xai__view *to
   xai__shape both;
   if (bound->tensor->dtype != XAI_F32 || !xai__shape_broadcast(&from.shape, &to->shape, &both) ||
       !xai__shape_equal(&both, &to->shape))
-    return xai__fail(c->err, XAI_E_ARGUMENT, bound->name,
+    return xai__fail(err, XAI_E_ARGUMENT, bound->name,
                      "parameter '%s' of shape %s does not fit input '%s' of shape %s", bound->name,
                      xai__shape_text(&bound->tensor->shape).text, input,
                      xai__shape_text(&to->shape).text);
-  xai__broadcast_copy(c->engine, to, &from);
+  xai__broadcast_copy(e, to, &from);
   return XAI_OK;
 }
 
@@ -53,7 +53,7 @@ static int carry(xai__rules *r, xai__call *c, int v, const xai__value *bound, in
   out->data = xai__scratch(c->engine, (size_t)xai__count(&out->shape), sizeof(float), c->err);
   if (!out->data) return c->err->status;
   int n = g->values[v].producer;
-  if (n < 0) return fill_input(c, bound, out, g->values[v].name);
+  if (n < 0) return xai__bound_fill(c->engine, bound, out, g->values[v].name, c->err);
   const xai__node *node = &g->nodes[n];
   bool *in_static = xai__scratch(c->engine, (size_t)node->n_in + 1, 1, c->err);
   xai__view *in = xai__scratch(c->engine, (size_t)node->n_in + 1, sizeof *in, c->err);

@@ -84,6 +84,10 @@ void xai__rules_reads(const xai__params *params, const xai__assignment *assigned
 int xai__rules_cross(void *rules, const xai__step *step, xai__call *c, const xai__view *gout,
                      const xai__view *gin);
 
+/* A bound of the input `name`, written out: a number, a vector of channels, or a tensor that repeats. */
+int xai__bound_fill(xai__engine *e, const xai__value *bound, const xai__view *to, const char *name,
+                    xai_error *err);
+
 /* ---- inside the room ---- */
 
 /* A linear layer by its terms. */
