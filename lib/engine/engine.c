@@ -11,7 +11,8 @@ int xai__engine_create(xai__memory *m, int threads, int max_isa, xai__engine **o
   xai__engine *e = xai__new(m, 1, sizeof *e, err);
   if (!e) return xai__no_memory(err);
   e->memory = m;
-  xai__kernels_choose(max_isa, &e->k);
+  e->isa = xai__isa(max_isa);
+  xai__kernels_choose(e->isa, &e->k);
   int status = xai__pool_create(m, threads, &e->pool, err);
   if (status) {
     xai__free(e);
@@ -29,6 +30,8 @@ void xai__engine_free(xai__engine *e) {
 }
 
 xai__memory *xai__engine_memory(const xai__engine *e) { return e->memory; }
+
+int xai__engine_isa(const xai__engine *e) { return e->isa; }
 
 /* ---- parallel ranges ---- */
 

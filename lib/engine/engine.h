@@ -17,6 +17,9 @@ int xai__engine_create(xai__memory *m, int threads, int max_isa, xai__engine **o
                        xai_error *err);
 void xai__engine_free(xai__engine *e);
 xai__memory *xai__engine_memory(const xai__engine *e);
+/* The instruction set it uses. */
+enum { XAI__ISA_PORTABLE = 1, XAI__ISA_256 = 2 /* AVX2 or NEON */, XAI__ISA_512 = 3 };
+int xai__engine_isa(const xai__engine *e);
 
 /* Calls f(ctx, begin, end) on ranges that cover [0, n), each at least `grain` long (but the last).
  * The ranges may depend on the number of threads: what f computes for an index must not depend on

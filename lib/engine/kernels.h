@@ -74,7 +74,8 @@ void xai__kernels_portable(xai__kernels *k);
 void xai__kernels_avx2(xai__kernels *k);
 void xai__kernels_avx512(xai__kernels *k);
 void xai__kernels_neon(xai__kernels *k);
-/* The best of this machine up to max_isa (0: no bound). */
-void xai__kernels_choose(int max_isa, xai__kernels *k);
+/* The best instruction set of this machine up to max_isa (0: no bound); its kernels. */
+int xai__isa(int max_isa);
+void xai__kernels_choose(int isa, xai__kernels *k);
 
 #endif

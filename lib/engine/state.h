@@ -10,6 +10,7 @@
 struct xai__engine {
   xai__memory *memory;
   xai__pool *pool;
+  int isa;
   xai__kernels k;
   /* The scratch stack: blocks are addressed as if they lay behind each other. */
   struct {

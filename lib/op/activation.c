@@ -1,11 +1,11 @@
 /* Pointwise functions of one tensor: y = f(x), x' += f'(x) y'. Relevance passes unchanged.
  *
  * A row of activation_list.h is an operator: its value and its slope as expressions in x, y (the
- * value, in slopes) and p (its parameters). Loops are generated per row, so that the compiler sees
- * them. f' at a kink is that of the side where f is flat: relu'(0) = abs'(0) = 0. */
+ * value, in slopes) and p (its parameters). Loops are generated per row and instruction set (simd.h), so
+ * that the compiler sees them. f' at a kink is that of the side where f is flat: relu'(0) = abs'(0) = 0. */
 #include "op/check.h"
+#include "op/simd.h"
 #include <float.h>
-#include <math.h>
 #include <string.h>
 
 typedef struct params {
@@ -13,87 +13,12 @@ typedef struct params {
   const char *approximate;
 } params;
 
-/* ---- functions too long for a table ---- */
-
-#define SQRT_2_PI 0.79788456080286536f /* sqrt(2 / pi) */
-#define TWO_SQRT_PI 1.12837916709551257f /* 2 / sqrt(pi) */
-#define SQRT_HALF 0.70710678118654752f
-#define GELU_CUBE 0.044715f
 #define SELU_ALPHA 1.67326319217681884765625
 #define SELU_GAMMA 1.05070102214813232421875
 
-static inline float sigmoid(float x) {
-  float e = expf(-fabsf(x));
-  return (x >= 0 ? 1 : e) / (1 + e);
-}
-static inline float softplus(float x) { return (x > 0 ? x : 0) + log1pf(expf(-fabsf(x))); }
-static inline float sign(float x) { return (float)((x > 0) - (x < 0)); }
-static inline float clamp(float x, float low, float high) {
-  x = x < low ? low : x; /* low first: with low > high the result is high */
-  return x > high ? high : x;
-}
-
-static inline bool gelu_tanh(const params *p) {
+static bool gelu_by_tanh(const params *p) {
   return p->approximate && !strcmp(p->approximate, "tanh");
 }
-static inline float gelu(float x, const params *p) {
-  if (gelu_tanh(p)) return 0.5f * x * (1 + tanhf(SQRT_2_PI * (x + GELU_CUBE * x * x * x)));
-  return 0.5f * x * (1 + erff(x * SQRT_HALF));
-}
-static inline float gelu_slope(float x, const params *p) {
-  if (!gelu_tanh(p))
-    return 0.5f * (1 + erff(x * SQRT_HALF)) + 0.5f * SQRT_2_PI * x * expf(-0.5f * x * x);
-  float t = tanhf(SQRT_2_PI * (x + GELU_CUBE * x * x * x));
-  return 0.5f * (1 + t) + 0.5f * x * (1 - t * t) * SQRT_2_PI * (1 + 3 * GELU_CUBE * x * x);
-}
-static inline float mish_slope(float x) {
-  float t = tanhf(softplus(x));
-  return t + x * (1 - t * t) * sigmoid(x);
-}
-static inline float swish_slope(float x, float alpha) {
-  float s = sigmoid(alpha * x);
-  return s + alpha * x * s * (1 - s);
-}
-static inline float shrink(float x, const params *p) {
-  if (x < -p->alpha) return x + p->beta;
-  return x > p->alpha ? x - p->beta : 0;
-}
-static inline float hard_swish_slope(float x) {
-  return x <= -3 ? 0 : x >= 3 ? 1 : (2 * x + 3) / 6;
-}
-
-/* ---- loops ---- */
-
-typedef struct pointwise {
-  params p;
-  const float *x, *y, *g;
-  float *out;
-} pointwise;
-
-/* Slopes may be infinite (Sqrt at 0): what has no gradient stays without. */
-#define ROW(name, operands, attributes, shapes, value, slope, ...)                       \
-  static void value_##name(void *ctx, int64_t begin, int64_t end) {                      \
-    const pointwise *c = ctx;                                                            \
-    const params *p = &c->p;                                                             \
-    (void)p;                                                                             \
-    for (int64_t i = begin; i < end; i++) {                                              \
-      float x = c->x[i];                                                                 \
-      c->out[i] = value;                                                                 \
-    }                                                                                    \
-  }                                                                                      \
-  static void slope_##name(void *ctx, int64_t begin, int64_t end) {                      \
-    const pointwise *c = ctx;                                                            \
-    const params *p = &c->p;                                                             \
-    (void)p;                                                                             \
-    for (int64_t i = begin; i < end; i++) {                                              \
-      float x = c->x[i], y = c->y[i], g = c->g[i];                                       \
-      (void)x;                                                                           \
-      (void)y;                                                                           \
-      c->out[i] += g != 0 ? g * (slope) : 0;                                             \
-    }                                                                                    \
-  }
-#include "op/activation_list.h"
-#undef ROW
 
 /* ---- integers: the few that shape arithmetic and masks use ---- */
 
@@ -158,7 +83,7 @@ static int infer(xai__call *c) {
 
 static int check_gelu(const xai__node *node, void *attr, xai_error *err) {
   const params *p = attr;
-  if (!p->approximate || gelu_tanh(p) || !strcmp(p->approximate, "none")) return XAI_OK;
+  if (!p->approximate || gelu_by_tanh(p) || !strcmp(p->approximate, "none")) return XAI_OK;
   return xai__fail(err, XAI_E_MODEL, node->name, "Gelu: approximate '%s' is unknown",
                    p->approximate);
 }
@@ -186,21 +111,29 @@ static bool clip_is_relu(const xai__call *c) {
 
 /* Slopes read what they do not look at, too: an array that is gone is stood in for. */
 static int run(xai__call *c, xai__range_fn f, const float *g, float *out) {
-  pointwise ctx = {params_of(c), xai__f(&c->in[0]), xai__f(&c->out[0]), g, out};
+  const params p = params_of(c);
+  xai__pointwise ctx = {p.alpha, p.beta, xai__f(&c->in[0]), xai__f(&c->out[0]), g, out};
   if (!ctx.x) ctx.x = ctx.y ? ctx.y : g;
   if (!ctx.y) ctx.y = ctx.x;
   xai__parallel(c->engine, xai__count(&c->in[0].shape), XAI__GRAIN, f, &ctx);
   return XAI_OK;
 }
 
-static int run_forward(xai__call *c, xai__range_fn f) {
-  return c->in[0].dtype == XAI_F32 ? run(c, f, NULL, xai__f(&c->out[0])) : run_integers(c);
+static const xai__simd_pointwise *loops_of(const xai__call *c, int row) {
+  if (row == XAI__ROW_Gelu && gelu_by_tanh(c->node->attr)) row = XAI__ROW_GeluByTanh;
+  return &xai__simd_of(c->engine)->activation[row];
 }
 
-static int run_vjp(xai__call *c, xai__range_fn f, const xai__view *gout, const xai__view *gin) {
+static int run_forward(xai__call *c, int row) {
+  if (c->in[0].dtype != XAI_F32) return run_integers(c);
+  return run(c, loops_of(c, row)->value, NULL, xai__f(&c->out[0]));
+}
+
+static int run_vjp(xai__call *c, int row, const xai__view *gout, const xai__view *gin) {
   if (!gout[0].data || c->in[0].dtype != XAI_F32) return XAI_OK;
   XAI__TRY(xai__vjp_only(c, gin, 1));
-  return gin[0].data ? run(c, f, xai__f(&gout[0]), xai__f(&gin[0])) : XAI_OK;
+  if (!gin[0].data) return XAI_OK;
+  return run(c, loops_of(c, row)->slope, xai__f(&gout[0]), xai__f(&gin[0]));
 }
 
 /* Attribute lists of the rows. */
@@ -218,10 +151,11 @@ LIST(APPROXIMATE, {"approximate", XAI__TEXT, offsetof(params, approximate), 0, f
 #define BY_RESULT .vjp_needs = XAI__NEEDS_OUT /* the slope does not look at x */
 #define WITHOUT .vjp_needs = XAI__NEEDS_NONE
 
+#define LOOP(...)
 #define ROW(name, operands, attributes, shapes, value, slope, ...)                       \
-  static int forward_##name(xai__call *c) { return run_forward(c, value_##name); }       \
+  static int forward_##name(xai__call *c) { return run_forward(c, XAI__ROW_##name); }       \
   static int vjp_##name(xai__call *c, const xai__view *gout, const xai__view *gin) {     \
-    return run_vjp(c, slope_##name, gout, gin);                                          \
+    return run_vjp(c, XAI__ROW_##name, gout, gin);                                          \
   }                                                                                      \
   const xai__op xai__op_##name = {.type = #name,                                         \
                                   .min_in = 1,                                           \

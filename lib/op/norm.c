@@ -7,7 +7,7 @@
  * Relevance, with s taken as a constant [Achtibat et al. 2024, eq. 16]: g = w R / (stab(y) s),
  * R_x = x (g - mean g); b keeps its share unless bias=zero, where y is without b. */
 #include "op/own.h"
-#include <math.h>
+#include "op/simd.h"
 
 typedef struct norm_attr {
   int64_t axis, num_groups, stash_type;
@@ -24,7 +24,7 @@ static const xai__field group_fields[] = {GROUPS, EPSILON, STASH, {0}};
 
 /* ---- geometry ---- */
 
-/* Element j of a row has parameter (row % period) * step + j / inner: EACH. */
+/* Element j of a row has parameter (row % period) * step + j / inner. */
 typedef struct layout {
   int64_t rows, len, period, step, inner, parameters;
   int axis; /* the row's axes are those from here on, where that makes sense */
@@ -130,103 +130,48 @@ static int infer(xai__call *c) {
 typedef struct row_ctx row_ctx;
 struct row_ctx {
   layout l;
-  float epsilon;
-  void (*row)(const row_ctx *c, int64_t row);
-  const float *x, *w, *b, *g;
-  float *y, *mean, *inverse; /* written, or y added to */
+  void (*row)(xai__norm *s);
+  xai__norm s;           /* of whole tensors */
+  float *mean, *inverse; /* written */
   const float *g_mean, *g_inverse;
 };
 
-typedef struct moments {
-  double mean, inverse; /* m, 1 / s */
-} moments;
-
-/* Element j of the row and its parameter k, without a division each. */
-#define EACH(c, row, j, k)                                                                 \
-  for (int64_t j = 0, k = (row) % (c)->l.period * (c)->l.step, left_ = (c)->l.inner;        \
-       j < (c)->l.len; j++, left_ > 1 ? (void)left_-- : (void)(left_ = (c)->l.inner, k++))
-
-enum { LANES = 8 }; /* of a sum: independent, so that additions overlap */
-
-static double combined(const double *lane) {
-  return ((lane[0] + lane[1]) + (lane[2] + lane[3])) + ((lane[4] + lane[5]) + (lane[6] + lane[7]));
-}
-
-static moments moments_of(const row_ctx *c, const float *x) {
-  double sum[LANES] = {0}, square[LANES] = {0}, len = (double)c->l.len;
-  for (int64_t j = 0; j < c->l.len && !c->l.rms; j++) sum[j % LANES] += (double)x[j];
-  double mean = combined(sum) / len;
-  for (int64_t j = 0; j < c->l.len; j++)
-    square[j % LANES] += ((double)x[j] - mean) * ((double)x[j] - mean);
-  return (moments){mean, 1 / sqrt(combined(square) / len + (double)c->epsilon)};
-}
-
-static void row_forward(const row_ctx *c, int64_t row) {
-  const float *x = c->x + row * c->l.len;
-  float *y = c->y + row * c->l.len;
-  moments m = moments_of(c, x);
-  EACH(c, row, j, k) {
-    y[j] = (float)(((double)x[j] - m.mean) * m.inverse) * c->w[k] + (c->b ? c->b[k] : 0);
-  }
-  if (c->mean) c->mean[row] = (float)m.mean;
-  if (c->inverse) c->inverse[row] = (float)m.inverse;
-}
-
-/* y += (h - mean h - n mean(h n)) / s, with h = w g and n = (x - m) / s; and what further results,
- * the mean and 1 / s, hand back */
-static void row_vjp(const row_ctx *c, int64_t row) {
-  const float *x = c->x + row * c->l.len, *g = c->g ? c->g + row * c->l.len : NULL;
-  float *y = c->y + row * c->l.len;
-  moments m = moments_of(c, x);
-  double sum = 0, along = 0, len = (double)c->l.len;
-  if (g) EACH(c, row, j, k) {
-      double h = (double)(g[j] * c->w[k]);
-      sum += h;
-      along += h * ((double)x[j] - m.mean) * m.inverse;
-    }
-  if (c->l.rms) sum = 0;
-  double shift = c->g_mean ? (double)c->g_mean[row] : 0;
-  double stretch = c->g_inverse ? (double)c->g_inverse[row] * m.inverse : 0;
-  EACH(c, row, j, k) {
-    double h = g ? (double)(g[j] * c->w[k]) : 0, n = ((double)x[j] - m.mean) * m.inverse;
-    y[j] += (float)((h - (sum + n * (along + stretch)) / len) * m.inverse + shift / len);
-  }
-}
-
-/* y += x (h - mean h) / s, h = w g */
-static void row_relevance(const row_ctx *c, int64_t row) {
-  const float *x = c->x + row * c->l.len, *g = c->g + row * c->l.len;
-  float *y = c->y + row * c->l.len;
-  moments m = moments_of(c, x);
-  double sum = 0;
-  EACH(c, row, j, k) { sum += (double)(g[j] * c->w[k]); }
-  double mean = sum / (double)c->l.len;
-  EACH(c, row, j, k) {
-    y[j] += (float)((double)x[j] * ((double)(g[j] * c->w[k]) - mean) * m.inverse);
+static void each_row(void *ctx, int64_t begin, int64_t end) {
+  const row_ctx *c = ctx;
+  for (int64_t row = begin; row < end; row++) {
+    const int64_t at = row * c->l.len, k = row % c->l.period * c->l.step;
+    xai__norm s = c->s;
+    s.x += at;
+    if (s.g) s.g += at;
+    s.w += k;
+    if (s.b) s.b += k;
+    s.y += at;
+    if (c->g_mean) s.shift = (double)c->g_mean[row];
+    if (c->g_inverse) s.stretch = (double)c->g_inverse[row];
+    c->row(&s);
+    if (c->mean) c->mean[row] = (float)s.mean;
+    if (c->inverse) c->inverse[row] = (float)s.inverse;
   }
 }
 
 /* y = g - b */
-static void row_without_b(const row_ctx *c, int64_t row) {
-  const float *g = c->g + row * c->l.len;
-  float *y = c->y + row * c->l.len;
-  EACH(c, row, j, k) { y[j] = g[j] - c->b[k]; }
-}
-
-static void each_row(void *ctx, int64_t begin, int64_t end) {
-  const row_ctx *c = ctx;
-  for (int64_t row = begin; row < end; row++) c->row(c, row);
+static void without_b(xai__norm *s) {
+  for (int64_t j = 0; j < s->n; j++) s->y[j] = s->g[j] - s->b[j / s->inner];
 }
 
 static int context(const xai__call *c, row_ctx *ctx) {
-  *ctx = (row_ctx){.epsilon = ((const norm_attr *)c->node->attr)->epsilon,
-                   .x = xai__f(&c->in[0]),
-                   .w = xai__f(&c->in[1]),
-                   .b = xai__has(c, 2) ? xai__f(&c->in[2]) : NULL};
-  return read_layout(c, &ctx->l);
+  *ctx = (row_ctx){.s = {.epsilon = ((const norm_attr *)c->node->attr)->epsilon,
+                         .x = xai__f(&c->in[0]),
+                         .w = xai__f(&c->in[1]),
+                         .b = xai__has(c, 2) ? xai__f(&c->in[2]) : NULL}};
+  XAI__TRY(read_layout(c, &ctx->l));
+  ctx->s.n = ctx->l.len;
+  ctx->s.inner = ctx->l.inner;
+  ctx->s.rms = ctx->l.rms;
+  return XAI_OK;
 }
 
-static void run(const xai__call *c, row_ctx *ctx, void (*row)(const row_ctx *, int64_t)) {
+static void run(const xai__call *c, row_ctx *ctx, void (*row)(xai__norm *)) {
   ctx->row = row;
   xai__parallel(c->engine, ctx->l.rows, xai__grain(4 * ctx->l.len), each_row, ctx);
 }
@@ -236,10 +181,10 @@ static void run(const xai__call *c, row_ctx *ctx, void (*row)(const row_ctx *, i
 static int forward(xai__call *c) {
   row_ctx ctx;
   XAI__TRY(context(c, &ctx));
-  ctx.y = xai__f(&c->out[0]);
+  ctx.s.y = xai__f(&c->out[0]);
   if (c->n_out > 1) ctx.mean = xai__f(&c->out[1]);
   if (c->n_out > 2) ctx.inverse = xai__f(&c->out[2]);
-  run(c, &ctx, row_forward);
+  run(c, &ctx, xai__simd_of(c->engine)->norm_forward);
   return XAI_OK;
 }
 
@@ -248,18 +193,20 @@ static int vjp(xai__call *c, const xai__view *gout, const xai__view *gin) {
   XAI__TRY(xai__vjp_only(c, gin, 1));
   if (!gin[0].data) return XAI_OK;
   XAI__TRY(context(c, &ctx));
-  ctx.g = xai__f(&gout[0]);
+  ctx.s.g = xai__f(&gout[0]);
   if (c->n_out > 1) ctx.g_mean = xai__f(&gout[1]);
   if (c->n_out > 2) ctx.g_inverse = xai__f(&gout[2]);
-  ctx.y = xai__f(&gin[0]);
-  run(c, &ctx, row_vjp);
+  ctx.s.y = xai__f(&gin[0]);
+  run(c, &ctx, xai__simd_of(c->engine)->norm_vjp);
   return XAI_OK;
 }
 
 static void lose_bias(const row_ctx *ctx, double *ledger) {
   for (int64_t row = 0; row < ctx->l.rows; row++) {
-    const float *g = ctx->g + row * ctx->l.len;
-    EACH(ctx, row, j, k) { ledger[XAI__BIAS] += (double)g[j] * (double)ctx->b[k]; }
+    const float *g = ctx->s.g + row * ctx->l.len;
+    const float *b = ctx->s.b + row % ctx->l.period * ctx->l.step;
+    for (int64_t j = 0; j < ctx->l.len; j++)
+      ledger[XAI__BIAS] += (double)g[j] * (double)b[j / ctx->l.inner];
   }
 }
 
@@ -274,17 +221,17 @@ static int relevance(xai__call *c, const xai__own_options *o, const xai__view *g
   float *s = z ? xai__scratch(c->engine, (size_t)n, sizeof *s, c->err) : NULL;
   if (s) {
     const float *y = xai__f(&c->out[0]);
-    if (o->bias_zero && ctx.b) {
-      ctx.g = y;
-      ctx.y = z;
-      run(c, &ctx, row_without_b);
+    if (o->bias_zero && ctx.s.b) {
+      ctx.s.g = y;
+      ctx.s.y = z;
+      run(c, &ctx, without_b);
       y = z;
     }
     xai__own_divide(c->engine, xai__f(&gout[0]), y, 1, n, o->stabilizer, s, o->ledger);
-    ctx.g = s;
-    ctx.y = xai__f(&gin[0]);
-    run(c, &ctx, row_relevance);
-    if (o->ledger && ctx.b && !o->bias_zero) lose_bias(&ctx, o->ledger);
+    ctx.s.g = s;
+    ctx.s.y = xai__f(&gin[0]);
+    run(c, &ctx, xai__simd_of(c->engine)->norm_relevance);
+    if (o->ledger && ctx.s.b && !o->bias_zero) lose_bias(&ctx, o->ledger);
   }
   xai__scratch_release(c->engine, mark);
   return s ? XAI_OK : XAI_E_MEMORY;

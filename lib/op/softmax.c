@@ -8,6 +8,7 @@
  * with s = R / stab(l), R_x = x (s - p sum s). softmax=detach hands nothing on through either.
  * Hardmax, 1 at the first maximum and 0 elsewhere, is a decision and carries none. */
 #include "op/own.h"
+#include "op/simd.h"
 #include <math.h>
 #include <string.h>
 
@@ -65,71 +66,41 @@ static int infer(xai__call *c) {
 
 /* ---- rows in parallel ---- */
 
-typedef struct row_ctx row_ctx;
-struct row_ctx {
+typedef struct row_ctx {
   rows r;
-  void (*row)(const row_ctx *c, int64_t at);
-  bool log;
-  const float *x, *y, *g; /* input, result, what comes back */
-  float *out;             /* written or added to */
-};
+  void (*row)(const xai__softmax *s);
+  xai__softmax s; /* x, y, g, out: whole tensors; n, step: set by run_rows */
+} row_ctx;
 
 static void each_row(void *ctx, int64_t begin, int64_t end) {
   const row_ctx *c = ctx;
-  for (int64_t i = begin; i < end; i++)
-    c->row(c, i / c->r.inner * c->r.len * c->r.inner + i % c->r.inner);
+  for (int64_t i = begin; i < end; i++) {
+    const int64_t at = i / c->r.inner * c->r.len * c->r.inner + i % c->r.inner;
+    xai__softmax s = c->s;
+    if (s.x) s.x += at;
+    if (s.y) s.y += at;
+    if (s.g) s.g += at;
+    s.out += at;
+    c->row(&s);
+  }
 }
 
-static int run_rows(xai__call *c, row_ctx ctx) {
+static int run_rows(xai__call *c, void (*row)(const xai__softmax *), xai__softmax s) {
+  row_ctx ctx = {.row = row, .s = s};
   XAI__TRY(read_rows(c, &ctx.r));
+  ctx.s.n = ctx.r.len;
+  ctx.s.step = ctx.r.inner;
   xai__parallel(c->engine, ctx.r.outer * ctx.r.inner, xai__grain(ctx.r.len), each_row, &ctx);
   return XAI_OK;
 }
 
-#define EACH(c, at, i) \
-  for (int64_t i = at, end_ = at + (c)->r.len * (c)->r.inner; i < end_; i += (c)->r.inner)
-
-static void row_forward(const row_ctx *c, int64_t at) {
-  float top = -INFINITY;
-  double sum = 0;
-  EACH(c, at, i) top = c->x[i] > top ? c->x[i] : top;
-  if (top == -INFINITY) top = 0; /* all masked */
-  EACH(c, at, i) {
-    float e = expf(c->x[i] - top);
-    sum += (double)e;
-    c->out[i] = c->log ? c->x[i] - top : e;
+static void row_hardmax(const xai__softmax *s) {
+  int64_t best = 0;
+  for (int64_t i = 0; i < s->n; i++) {
+    s->out[i * s->step] = 0;
+    if (s->x[i * s->step] > s->x[best * s->step]) best = i;
   }
-  float scale = sum > 0 ? (float)(1 / sum) : 0, shift = sum > 0 ? (float)log(sum) : 0;
-  EACH(c, at, i) c->out[i] = c->log ? c->out[i] - shift : c->out[i] * scale;
-}
-
-static void row_hardmax(const row_ctx *c, int64_t at) {
-  int64_t best = at;
-  EACH(c, at, i) {
-    c->out[i] = 0;
-    if (c->x[i] > c->x[best]) best = i;
-  }
-  if (c->r.len > 0) c->out[best] = 1;
-}
-
-/* out += J' g: p (g - sum p g), or with the logarithm g - p sum g */
-static void row_vjp(const row_ctx *c, int64_t at) {
-  double sum = 0;
-  EACH(c, at, i) sum += (double)c->g[i] * (c->log ? 1 : (double)c->y[i]);
-  EACH(c, at, i) {
-    float p = c->log ? expf(c->y[i]) : c->y[i];
-    c->out[i] += c->log ? c->g[i] - p * (float)sum : p * (c->g[i] - (float)sum);
-  }
-}
-
-/* out = x (g - p sum g) */
-static void row_relevance(const row_ctx *c, int64_t at) {
-  double sum = 0;
-  EACH(c, at, i) sum += (double)c->g[i];
-  EACH(c, at, i) {
-    float p = c->log ? expf(c->y[i]) : c->y[i];
-    c->out[i] = c->x[i] == -INFINITY ? 0 : c->x[i] * (c->g[i] - p * (float)sum);
-  }
+  if (s->n > 0) s->out[best * s->step] = 1;
 }
 
 /* ---- the operators ---- */
@@ -137,22 +108,19 @@ static void row_relevance(const row_ctx *c, int64_t at) {
 static bool is_log(const xai__call *c) { return c->node->op->type[0] == 'L'; }
 
 static int forward(xai__call *c) {
-  return run_rows(c, (row_ctx){.row = row_forward,
-                               .log = is_log(c),
+  return run_rows(c, xai__simd_of(c->engine)->softmax_forward, (xai__softmax){.log = is_log(c),
                                .x = xai__f(&c->in[0]),
                                .out = xai__f(&c->out[0])});
 }
 
 static int forward_hardmax(xai__call *c) {
-  return run_rows(c, (row_ctx){.row = row_hardmax,
-                               .x = xai__f(&c->in[0]),
+  return run_rows(c, row_hardmax, (xai__softmax){.x = xai__f(&c->in[0]),
                                .out = xai__f(&c->out[0])});
 }
 
 static int vjp(xai__call *c, const xai__view *gout, const xai__view *gin) {
   if (!gout[0].data || !gin[0].data) return XAI_OK;
-  return run_rows(c, (row_ctx){.row = row_vjp,
-                               .log = is_log(c),
+  return run_rows(c, xai__simd_of(c->engine)->softmax_vjp, (xai__softmax){.log = is_log(c),
                                .y = xai__f(&c->out[0]),
                                .g = xai__f(&gout[0]),
                                .out = xai__f(&gin[0])});
@@ -163,6 +131,7 @@ static int relevance(xai__call *c, const xai__own_options *o, const xai__view *g
   if (!gout[0].data || !gin[0].data) return XAI_OK;
   const float *R = xai__f(&gout[0]), *g = R, *y = xai__f(&c->out[0]);
   int64_t n = xai__count(&gout[0].shape);
+  const xai__simd *simd = xai__simd_of(c->engine);
   bool detach = !strcmp(o->softmax, "detach"), gradient = !strcmp(o->softmax, "gradient");
   size_t mark = xai__scratch_mark(c->engine);
   float *taken = xai__scratch(c->engine, (size_t)n, sizeof *taken, c->err);
@@ -174,8 +143,7 @@ static int relevance(xai__call *c, const xai__own_options *o, const xai__view *g
     g = s;
   }
   if (!status && !detach)
-    status = run_rows(c, (row_ctx){.row = gradient ? row_vjp : row_relevance,
-                                   .log = is_log(c),
+    status = run_rows(c, gradient ? simd->softmax_vjp : simd->softmax_relevance, (xai__softmax){.log = is_log(c),
                                    .x = xai__f(&c->in[0]),
                                    .y = y,
                                    .g = g,
