@@ -49,6 +49,14 @@ static const struct crossing {
      {1.5f, 4}},
     {TWO "const k i64 2 = 2 1; a = Softmax(x); b = Reshape(z, k); y = MatMul(a, b)",
      "lrp-0,matmul=value", {1, 1}, {3, 5}, {8}, {0, 0}, {3, 5}},
+    /* linear maps with parameters: no shift, whatever the bias */
+    {"opset 13; input x 1,1,2; output y; const s 3 = 1 1 2; y = Resize(x,, s) mode='linear'",
+     "lrp-0,bias=zero", {1, 3}, {0}, {2, 3, 5, 6}, {4, 12}, {0}},
+    {"opset 23; input x 1,1,1,2; output y; const c 1,1,1 = 0.6; const s 1,1,1 = 0.8;"
+     "y = RotaryEmbedding(x, c, s)", "lrp-0,bias=zero", {1, 2}, {0}, {2, 2}, {-0.4f, 4.4f}, {0}},
+    {"opset 13; input x 1,2; output y; const t i64 1 = 1;"
+     "y = NegativeLogLikelihoodLoss(x, t) reduction='none'", "lrp-0", {-1, -2}, {0}, {4}, {0, 4},
+     {0}},
     /* activations */
     {ONE "y = Relu(x)", "lrp-0", {-1, 3}, {0}, {4, 8}, {4, 8}, {0}},
     {ONE "y = Relu(x)", "lrp-0,activation=gradient", {-1, 3}, {0}, {4, 8}, {0, 8}, {0}},

@@ -398,5 +398,6 @@ static int relevance(xai__call *c, const xai__own_options *o, const xai__view *g
 
 const xai__op xai__op_Attention = {
     .type = "Attention", .min_in = 3, .max_in = 7, .min_out = 1, .max_out = 4, .since = 23,
-    .fields = xai__attention_fields, .attr_size = sizeof(xai__attention_attr), .infer = xai__attention_infer, .forward = forward,
-    .vjp = vjp, .cross = XAI__CROSS_OWN, .relevance = relevance};
+    .fields = xai__attention_fields, .attr_size = sizeof(xai__attention_attr),
+    .infer = xai__attention_infer, .forward = forward, .vjp = vjp, .cross = XAI__CROSS_OWN,
+    .relevance = relevance};

@@ -121,6 +121,7 @@ struct xai__op {
   int since;          /* first opset whose meaning is implemented here; earlier ones are refused */
   const xai__field *fields; /* ended by a NULL name; NULL: no attributes */
   size_t attr_size;
+  bool homogeneous;   /* NORM: constant operands scale, they add nothing (Resize's scales) */
   bool shape_only;    /* output depends on the operands' shapes alone (Shape, Size) */
   /* Output 0 is operand 0, element for element, in another shape (Reshape, Flatten): the executor
    * shares the memory or copies, and adds gradients; vjp stays NULL, and so does forward unless

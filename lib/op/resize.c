@@ -187,7 +187,8 @@ static xai__crossing crossing(const xai__node *node, const bool *in_static) {
 
 #define RESIZE                                                                                     \
   .min_in = 1, .min_out = 1, .max_out = 1, .attr_size = sizeof(xai__resize_attr), .check = check,  \
-  .infer = infer, .forward = forward, .vjp = vjp, .crossing = crossing
+  .infer = infer, .forward = forward, .vjp = vjp, .crossing = crossing,      \
+  .homogeneous = true
 const xai__op xai__op_Resize = {
     .type = "Resize", .max_in = 4, .since = 10, .fields = resize_fields, RESIZE};
 const xai__op xai__op_Upsample = {

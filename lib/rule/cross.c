@@ -76,7 +76,7 @@ static int cross_norm(crossing *x) {
   xai__view y = c->out[0];
   int64_t n = xai__count(&y.shape);
   bool shifted = x->step->shifted, no_bias = option_is(x, "bias", "zero");
-  for (int k = 0; k < c->n_in; k++)
+  for (int k = 0; k < c->n_in && !c->node->op->homogeneous; k++)
     shifted |= c->in_static[k] && c->in[k].shape.rank >= 0 && c->in[k].dtype == XAI_F32;
   if (no_bias && x->step->shifted) /* y before the last of several nodes adds the shift */
     y = x->r->plan->value[x->r->plan->graph->nodes[x->step->inner[x->step->n_inner - 2]].out[0]];
