@@ -34,6 +34,19 @@ static const struct command commands[] = {
      "  xai explain model.onnx photos/ --method lrp-gamma,gamma=0.1 -o out/%i.png --overlay\n"
      "  xai explain model.onnx photo.jpg -m gradient -m lrp-0 --sheet sheet.png\n",
      cmd_explain},
+    {"prototype", FOR_PROTOTYPE, "MODEL --target T [--prior P[,k=v...]]... [-o FILE]...",
+     "Shows what a class looks like to a model: the input that maximises it",
+     "P is a density expert's name or a FILE.npz of `xai fit`. FILE's extension says what is\n"
+     "written: .npz or .npy the numbers, .png a contact sheet, .json a summary. Inputs that are not\n"
+     "searched for are given as NAME=FILE.\n\n"
+     "  xai prototype model.onnx --target all --prior l2,weight=0.05 -o classes.png\n"
+     "  xai prototype model.onnx --target 3 --restarts 8 --prior expert.npz,weight=0.1 -o faces.png\n"
+     "  xai prototype model.onnx --target 3 --generator decoder.onnx --prior l2,weight=0.5\n",
+     cmd_prototype},
+    {"sheet", FOR_SHEET, "FILE.npz... -o SHEET.png", "Shows files of xai prototype side by side",
+     "A row a file, under its name; under each picture its score and the last prior's log p.\n\n"
+     "  xai sheet l2.npz gaussian.npz rbm.npz -o priors.png\n",
+     cmd_sheet},
     {"test", FOR_TEST, "DIR... [--explain] [--json]",
      "Runs ONNX backend test folders (model.onnx with test_data_set_*/)",
      "Folders are searched recursively, cases run side by side. A refused model counts as failed.\n"

@@ -15,14 +15,23 @@ enum {
   FOR_TEST = 8,
   FOR_CATALOG = 16,
   FOR_BENCH = 32,
+  FOR_PROTOTYPE = 64,
+  FOR_SHEET = 128,
   FOR_ITEMS = FOR_RUN | FOR_EXPLAIN, /* reads inputs, writes files */
-  FOR_ALL = 63
+  FOR_ALL = 255
 };
 
 /* Texts of argv, borrowed; the array is ours. */
 struct texts {
   const char **v;
   size_t n;
+};
+
+/* Parameters of an ascent, as they were given; NULL: not. */
+struct climb {
+  const char *score, *steps, *rate, *optimizer, *momentum, *restarts, *init, *noise, *low, *high,
+      *jitter, *blur, *frequency;
+  int64_t trace;
 };
 
 struct options {
@@ -40,6 +49,9 @@ struct options {
   struct texts methods, rules, at; /* explaining */
   const char *target, *from, *output, *seed, *bias;
   int64_t top, rounds;
+  struct texts priors; /* of a prototype */
+  const char *generator;
+  struct climb climb;
   bool graph, memory, explain; /* info, test */
 };
 

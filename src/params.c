@@ -172,6 +172,12 @@ int params_named(const char *text, const char *what, char **name, struct params 
   return text[n] ? params_parse(p, text + n + 1, what) : EXIT_FINE;
 }
 
+void params_drop(struct params *p, size_t i) {
+  param_free(&p->v[i]);
+  memmove(p->v + i, p->v + i + 1, (p->n - i - 1) * sizeof *p->v);
+  p->n--;
+}
+
 void params_free(struct params *p) {
   for (size_t i = 0; i < p->n; i++)
     param_free(&p->v[i]);

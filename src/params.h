@@ -17,6 +17,7 @@ int params_add(struct params *p, const char *name, const char *value);
 int params_parse(struct params *p, const char *list, const char *what);
 /* Splits "NAME,k=v": *name is malloced. */
 int params_named(const char *text, const char *what, char **name, struct params *p);
+void params_drop(struct params *p, size_t i); /* the i-th of them */
 void params_free(struct params *p);
 
 /* "1.5", "-2e-3", "1/255": 0 or -1. */

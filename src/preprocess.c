@@ -190,6 +190,24 @@ float *preprocess_values(const struct image *fitted, const struct picture_layout
   return values;
 }
 
+int preprocess_picture(const float *values, const struct picture_layout *layout,
+                       const struct preprocess *p, struct image *out) {
+  char err[256];
+  if (image_alloc(layout->width, layout->height, layout->channels, out, err))
+    return -1;
+  size_t channels = (size_t)out->channels, pixels = (size_t)out->width * (size_t)out->height;
+  bool planar = layout->kind == LAYOUT_CHW || layout->kind == LAYOUT_FLAT;
+  for (size_t i = 0; i < pixels; i++) {
+    for (size_t c = 0; c < channels; c++) {
+      double value = (double)values[planar ? c * pixels + i : i * channels + c];
+      double pixel = floor((value * p->std[c] + p->mean[c]) / p->scale + 0.5);
+      out->pixels[i * channels + (p->bgr ? channels - 1 - c : c)] =
+          (unsigned char)(pixel > 0 ? pixel < 255 ? pixel : 255 : 0);
+    }
+  }
+  return 0;
+}
+
 int preprocess_pixels(const struct npy_array *a, size_t item, struct image *out) {
   char err[256];
   const int64_t *s = a->shape;

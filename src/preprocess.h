@@ -41,6 +41,9 @@ int preprocess_fit(const struct image *in, const struct picture_layout *layout,
 /* Its values in the input's layout: channels * height * width floats, to be freed. */
 float *preprocess_values(const struct image *fitted, const struct picture_layout *layout,
                          const struct preprocess *p);
+/* The way back: pixels from values, cut to 0..255; -1 without memory. */
+int preprocess_picture(const float *values, const struct picture_layout *layout,
+                       const struct preprocess *p, struct image *out);
 /* Picture `item` of a uint8 array [N,H,W], [N,H,W,C] or [N,C,H,W]; -1 when it is none of them. */
 int preprocess_pixels(const struct npy_array *a, size_t item, struct image *out);
 #endif

@@ -114,8 +114,10 @@ static int read_request(xai__search *s) {
   for (int i = 0; i < j->s->graph->n_outputs && r->from; i++)
     output |= !strcmp(r->from, j->s->graph->output_names[i]);
   const xai__value *score = xai__params_find(&j->params, "score");
-  bool given = score->given;
-  s->log_prob = !strcmp(score->text, "log-prob") && (given || (output && r->target->dtype != XAI_F32));
+  const xai_param value = {"score", NULL, "logit", 0}; /* their own value, unless asked otherwise */
+  if (!score->given && (!output || r->target->dtype == XAI_F32))
+    XAI__TRY(xai__params_set(&j->params, j->method->schema, r->method, &value, j->err));
+  s->log_prob = xai__params_is(&j->params, "score", "log-prob");
   return XAI_OK;
 }
 
