@@ -8,8 +8,10 @@ if(XAI_TOOL)
 endif()
 install(FILES LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})
 
+list(TRANSFORM needs PREPEND -l OUTPUT_VARIABLE private_libs)
+list(JOIN private_libs " " private_libs)
 if(NOT BUILD_SHARED_LIBS) # then every user links the archive, without asking pkg-config for it
-  set(public_libs "-lm -lpthread")
+  set(public_libs ${private_libs})
 endif()
 file(RELATIVE_PATH to_prefix ${CMAKE_INSTALL_FULL_LIBDIR}/pkgconfig ${CMAKE_INSTALL_PREFIX})
 configure_file(xai.pc.in xai.pc @ONLY)

@@ -26,12 +26,23 @@ add_library(libxai_objects OBJECT ${sources})
 set_target_properties(libxai_objects PROPERTIES POSITION_INDEPENDENT_CODE ON)
 target_compile_options(libxai_objects PRIVATE -fno-math-errno -fno-trapping-math -ffp-contract=off
                                               $<$<NOT:$<CONFIG:Debug>>:-O3>)
-target_compile_definitions(libxai_objects PRIVATE XAI_BUILDING XAI_LRP=$<BOOL:${XAI_LRP}>)
+target_compile_definitions(libxai_objects PRIVATE XAI_BUILDING XAI_LRP=$<BOOL:${XAI_LRP}>
+                                                  XAI_BLAS=$<BOOL:${XAI_BLAS}>)
 target_include_directories(libxai_objects PRIVATE include lib)
+
+set(needs m pthread)
+if(XAI_BLAS) # by its name alone, so that an installed xai works where the library is elsewhere
+  find_library(openblas openblas DOC "OpenBLAS, with LAPACK inside")
+  mark_as_advanced(openblas)
+  if(NOT openblas)
+    message(FATAL_ERROR "OpenBLAS (Debian: libopenblas-dev) is not there; -DXAI_BLAS=OFF builds without it.")
+  endif()
+  list(PREPEND needs openblas)
+endif()
 
 add_library(libxai_static STATIC $<TARGET_OBJECTS:libxai_objects>)
 set_target_properties(libxai_static PROPERTIES OUTPUT_NAME xai EXPORT_NAME xai_static)
-target_link_libraries(libxai_static INTERFACE m pthread)
+target_link_libraries(libxai_static INTERFACE ${needs})
 target_compile_definitions(libxai_static INTERFACE XAI_STATIC)
 
 if(BUILD_SHARED_LIBS)
@@ -39,7 +50,7 @@ if(BUILD_SHARED_LIBS)
   add_library(libxai SHARED $<TARGET_OBJECTS:libxai_objects>)
   set_target_properties(libxai PROPERTIES OUTPUT_NAME xai VERSION ${PROJECT_VERSION}
                                           SOVERSION ${PROJECT_VERSION_MAJOR} LINK_DEPENDS ${map})
-  target_link_libraries(libxai PRIVATE m pthread)
+  target_link_libraries(libxai PRIVATE ${needs})
   target_link_options(libxai PRIVATE LINKER:--version-script=${map})
 else()
   add_library(libxai INTERFACE)

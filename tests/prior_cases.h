@@ -5,7 +5,7 @@
 #include "prior/prior.h"
 
 enum { CASE_KEYS = 6 };
-typedef enum { ANY, POSITIVE } numbers;
+typedef enum { ANY, POSITIVE, LOWER, DEFINITE } numbers; /* lower triangular; symmetric, definite */
 
 typedef struct prior_key {
   const char *name;
@@ -28,6 +28,15 @@ static const prior_case prior_cases[] = {
     {"near", "near", 4, {2, 1, 3, 2}, {{"x0", ANY, 3, {1, 3, 2}}}},
     {"tv", "tv", 4, {2, 3, 4, 5}, {{0}}},
     {"tv of rows", "tv", 3, {2, 1, 6}, {{0}}},
+    {"gaussian, factor", "gaussian", 3, {3, 2, 3}, {{"mean", ANY, 2, {2, 3}}, {"factor", LOWER, 2, {6, 6}}}},
+#if XAI_BLAS
+    {"gaussian, covariance", "gaussian", 2, {2, 4}, {{"mean", ANY, 1, {4}}, {"covariance", DEFINITE, 2, {4, 4}}}},
+    {"gaussian, components", "gaussian", 2, {3, 5},
+     {{"mean", ANY, 1, {5}}, {"components", ANY, 2, {2, 5}}, {"noise", POSITIVE, 1, {5}}}},
+#endif
+    {"gaussian, diagonal", "gaussian", 2, {3, 5}, {{"mean", ANY, 1, {5}}, {"noise", POSITIVE, 1, {5}}}},
+    {"gmm, full", "gmm", 2, {3, 4}, {{"weights", POSITIVE, 1, {3}}, {"means", ANY, 2, {3, 4}}, {"factors", LOWER, 3, {3, 4, 4}}}},
+    {"gmm, diagonal", "gmm", 3, {2, 1, 4}, {{"weights", POSITIVE, 1, {2}}, {"means", ANY, 3, {2, 1, 4}}, {"variances", POSITIVE, 2, {2, 4}}}},
 };
 enum { PRIOR_CASES = sizeof prior_cases / sizeof *prior_cases };
 
@@ -36,6 +45,21 @@ static inline xai_tensor *prior_key_tensor(const prior_key *k, uint64_t seed) {
   float *v = writable(t);
   const int64_t n = count_of(t);
   for (int64_t i = 0; i < n && k->numbers == POSITIVE; i++) v[i] = 0.5f + fabsf(v[i]);
+  const int64_t side = k->shape[k->rank - 1];
+  for (int64_t i = 0; i < n && k->numbers >= LOWER; i++) {
+    const int64_t row = i / side % side, column = i % side;
+    if (row == column) v[i] = 1 + fabsf(v[i]);
+    else if (row < column) v[i] = 0;
+  }
+  if (k->numbers == DEFINITE) { /* L L' */
+    float *L = malloc((size_t)n * sizeof *L);
+    memcpy(L, v, (size_t)n * sizeof *L);
+    for (int64_t i = 0; i < side * side; i++) {
+      v[i] = 0;
+      for (int64_t j = 0; j < side; j++) v[i] += L[i / side * side + j] * L[i % side * side + j];
+    }
+    free(L);
+  }
   return t;
 }
 

@@ -186,6 +186,10 @@ START_TEST(null_is_refused) {
   REFUSED((out = NULL, xai_graph_parse(bytes.p, bytes.n, NULL, NULL, &err)));
   REFUSED((out = NULL, xai_graph_describe(n.g, NULL, NULL, &err)));
   REFUSED((out = NULL, xai_session_create(n.g, NULL, NULL, &err)));
+  REFUSED(xai_fit(NULL, NULL, (xai_result **)&out, &err));
+  REFUSED(xai_prior_sample(NULL, &r, NULL, (xai_result **)&out, &err));
+  REFUSED(xai_prior_logp(NULL, x, NULL, (xai_result **)&out, &err));
+  REFUSED((out = NULL, xai_fit(&r, NULL, NULL, &err)));
   REFUSED((out = NULL, xai_run(n.s, &r, NULL, &err)));
   REFUSED((out = NULL, xai_explain(n.s, &r, NULL, &err)));
   ck_assert_int_eq(xai_cancel_create(NULL), XAI_E_ARGUMENT);
@@ -361,7 +365,7 @@ END_TEST
 
 START_TEST(tables_end) {
   const char *name, *schema;
-  static const int kinds[] = {XAI_METHOD, XAI_RULE, XAI_PRIOR, XAI_METRIC, XAI_OP};
+  static const int kinds[] = {XAI_METHOD, XAI_RULE, XAI_PRIOR, XAI_METRIC, XAI_OP, XAI_FIT};
   for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++) {
     size_t rows = 0;
     while (!xai_catalog(kinds[k], rows, &name, &schema)) {
@@ -373,7 +377,7 @@ START_TEST(tables_end) {
     ck_assert_int_eq(xai_catalog(kinds[k], SIZE_MAX, &name, &schema), 1);
   }
   ck_assert_int_eq(xai_catalog(0, 0, &name, &schema), XAI_E_ARGUMENT);
-  ck_assert_int_eq(xai_catalog(XAI_OP + 1, 0, &name, &schema), XAI_E_ARGUMENT);
+  ck_assert_int_eq(xai_catalog(XAI_FIT + 1, 0, &name, &schema), XAI_E_ARGUMENT);
   ck_assert(!name && !schema);
 }
 END_TEST

@@ -1,7 +1,7 @@
 /* libxai: why a trained network decided as it did, and what a class looks like to it.
  *
  *   xai_graph_load -> xai_session_create -> xai_run / xai_explain -> xai_result_find
- *   xai_prior_create -> xai_prior_logp
+ *   xai_fit -> xai_prior_create -> xai_prior_logp, xai_prior_sample
  *
  * Conventions, once:
  * - int calls return 0 or a negative XAI_E_*; `err` may be NULL and is written on failure only.
@@ -61,7 +61,7 @@ enum {
 };
 
 /* Kinds of the catalogue. */
-enum { XAI_METHOD = 1, XAI_RULE, XAI_PRIOR, XAI_METRIC, XAI_OP };
+enum { XAI_METHOD = 1, XAI_RULE, XAI_PRIOR, XAI_METRIC, XAI_OP, XAI_FIT };
 
 /* What went wrong. Frozen, 512 bytes. `node`: index in the graph's node order, -1 if none;
  * `where`: name of the tensor, node, parameter or file concerned; `text`: one line. */
@@ -217,7 +217,15 @@ XAI_API int xai_prior_describe(const xai_prior *p, xai_result **out, xai_error *
 /* At each item of the float32 x [N, ...]: "logp" float64 [N], and "gradient" of x's shape. */
 XAI_API int xai_prior_logp(const xai_prior *p, const xai_tensor *x, const xai_options *o,
                            xai_result **out, xai_error *err);
+/* "samples" float32 [N, ...]. Of the request: the parameters `samples` and, where there is no direct
+ * way, `steps` of a Markov chain; random_seed, cancel, progress. r NULL: all defaults. */
+XAI_API int xai_prior_sample(const xai_prior *p, const xai_request *r, const xai_options *o,
+                             xai_result **out, xai_error *err);
 XAI_API void xai_prior_free(xai_prior *p);
+/* Fits an expert: method is its kind (a row of XAI_FIT), the inputs are "data" float32 [N, ...] and,
+ * if wanted, "held-out". The result is what xai_prior_create takes, with notes (docs/PRIORS.md); of
+ * a cancelled fit that has come to something *out is set too, with the tensor "partial". */
+XAI_API int xai_fit(const xai_request *r, const xai_options *o, xai_result **out, xai_error *err);
 
 XAI_API int xai_cancel_create(xai_cancel **out);
 XAI_API void xai_cancel_set(xai_cancel *c);

@@ -1,6 +1,6 @@
 /* Version, statuses and the catalogue of tables. */
 #include "api/load.h"
-#include "prior/prior.h"
+#include "prior/fit.h"
 
 const char *xai_version(void) { return XAI_VERSION_STRING; }
 
@@ -41,6 +41,11 @@ static row prior_row(size_t i) {
   return k ? (row){k->name, k->schema} : (row){NULL, NULL};
 }
 
+static row fit_row(size_t i) {
+  const xai__fit_kind *k = xai__fit_at(i);
+  return k ? (row){k->name, k->schema} : (row){NULL, NULL};
+}
+
 static row op_row(size_t i) {
   const xai__op *op = xai__op_at(i);
   return op ? (row){op->type, op->domain ? op->domain : ""} : (row){NULL, NULL};
@@ -54,10 +59,10 @@ static row no_row(size_t i) {
 int xai_catalog(int kind, size_t i, const char **name, const char **schema) {
   static row (*const tables[])(size_t) = {[XAI_METHOD] = method_row, [XAI_RULE] = rule_row,
                                           [XAI_PRIOR] = prior_row, [XAI_METRIC] = no_row,
-                                          [XAI_OP] = op_row};
+                                          [XAI_OP] = op_row, [XAI_FIT] = fit_row};
   if (name) *name = NULL;
   if (schema) *schema = NULL;
-  if (kind < XAI_METHOD || kind > XAI_OP) return XAI_E_ARGUMENT;
+  if (kind < XAI_METHOD || kind > XAI_FIT) return XAI_E_ARGUMENT;
   row r = tables[kind](i);
   if (name) *name = r.name;
   if (schema) *schema = r.schema;

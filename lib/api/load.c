@@ -35,3 +35,27 @@ int xai__load_options(xai_options *to, const xai_options *from, xai_error *err) 
   if (!to->max_tensor) to->max_tensor = (int64_t)1 << 31;
   return XAI_OK;
 }
+
+/* Arrays of a request that are counted and not there. */
+static int check_arrays(const xai_request *r, xai_error *err) {
+  const struct {
+    const char *name;
+    const void *array;
+    size_t n;
+  } arrays[] = {{"params", r->params, r->n_params}, {"inputs", r->inputs, r->n_inputs},
+                {"at", r->at, r->n_at},             {"rows", r->rows, r->n_rows},
+                {"terms", r->terms, r->n_terms}};
+  const char *missing = NULL;
+  for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++)
+    if (arrays[i].n && !arrays[i].array) missing = arrays[i].name;
+  for (size_t i = 0; r->rows && i < r->n_rows; i++)
+    if (r->rows[i].n_params && !r->rows[i].params) missing = "rows";
+  if (!missing) return XAI_OK;
+  return xai__fail(err, XAI_E_ARGUMENT, missing, "%s: elements are counted, but the array is NULL",
+                   missing);
+}
+
+int xai__load_request(xai_request *to, const xai_request *from, xai_error *err) {
+  XAI__TRY(xai__load_struct(to, sizeof *to, from, "xai_request", err));
+  return check_arrays(to, err);
+}

@@ -8,5 +8,7 @@
 int xai__load_struct(void *to, size_t size, const void *from, const char *what, xai_error *err);
 /* The same, with the defaults of docs/SECURITY filled in. */
 int xai__load_options(xai_options *to, const xai_options *from, xai_error *err);
+/* The same of a request, with its arrays there as counted. */
+int xai__load_request(xai_request *to, const xai_request *from, xai_error *err);
 
 #endif

@@ -2,7 +2,8 @@
 #include <string.h>
 
 #include "api/load.h"
-#include "prior/prior.h"
+#include "base/os.h"
+#include "prior/fit.h"
 
 /* What such a call works with: memory within the caller's limits, threads, a result to fill. */
 typedef struct work {
@@ -20,9 +21,9 @@ static int begin(const xai_options *given, work *w, xai_error *err) {
   return xai__result_create(w->memory, &w->result, err);
 }
 
-/* Hands the result over, or not. */
+/* Hands the result over, or not; a cancelled fit's as far as it is. */
 static int end(work *w, int status, xai_result **out) {
-  if (status)
+  if (status && !(status == XAI_E_CANCELLED && xai_result_find(w->result, "partial")))
     xai_result_free(w->result);
   else
     *out = w->result;
@@ -103,5 +104,53 @@ int xai_prior_logp(const xai_prior *p, const xai_tensor *x, const xai_options *o
   if (!p || !x) return xai__fail(err, XAI_E_ARGUMENT, p ? "x" : "prior", "%s is NULL", p ? "x" : "prior");
   int status = begin(o, &w, err);
   if (!status) status = logp(p, x, &w, err);
+  return end(&w, status, out);
+}
+
+static int sample(const xai_prior *p, const xai_request *r, work *w, xai_error *err) {
+  xai__params params = {0};
+  xai_tensor *x;
+  static const char schema[] = "samples=1[1,1000000000];steps=1000[1,1000000000]";
+  xai__params_schema(&params, schema);
+  for (size_t i = 0; i < r->n_params; i++)
+    XAI__TRY(xai__params_set(&params, schema, "sampling", &r->params[i], err));
+  if (!p->kind->sample || !p->item.rank)
+    return xai__fail(err, XAI_E_UNSUPPORTED, p->kind->name, "prior '%s' cannot be sampled%s", p->kind->name,
+                     p->kind->sample ? ": the size of an item is not known" : "");
+  const xai__watch watch = {r->cancel, r->progress, r->progress_user, xai__seconds(), 0, 1, NULL};
+  const xai__sampling s = {(int64_t)xai__params_number(&params, "samples"),
+                           (int64_t)xai__params_number(&params, "steps"), r->random_seed, &watch};
+  xai__shape shape = {p->item.rank + 1, {s.n}};
+  memcpy(shape.d + 1, p->item.d, (size_t)p->item.rank * sizeof *shape.d);
+  XAI__TRY(xai__result_tensor(w->result, "samples", NULL, XAI_F32, &shape, &x, err));
+  return p->kind->sample(p, w->engine, &s, x->data, err);
+}
+
+int xai_prior_sample(const xai_prior *p, const xai_request *r, const xai_options *o, xai_result **out,
+                     xai_error *err) {
+  xai_error local;
+  xai_request request;
+  work w = {0};
+  if (!err) err = &local;
+  if (!out) return xai__fail(err, XAI_E_ARGUMENT, "out", "out is NULL");
+  *out = NULL;
+  if (!p) return xai__fail(err, XAI_E_ARGUMENT, "prior", "prior is NULL");
+  XAI__TRY(xai__load_request(&request, r, err));
+  int status = begin(o, &w, err);
+  if (!status) status = sample(p, &request, &w, err);
+  return end(&w, status, out);
+}
+
+int xai_fit(const xai_request *r, const xai_options *o, xai_result **out, xai_error *err) {
+  xai_error local;
+  xai_request request;
+  work w = {0};
+  if (!err) err = &local;
+  if (!out) return xai__fail(err, XAI_E_ARGUMENT, "out", "out is NULL");
+  *out = NULL;
+  if (!r) return xai__fail(err, XAI_E_ARGUMENT, "request", "request is NULL");
+  XAI__TRY(xai__load_request(&request, r, err));
+  int status = begin(o, &w, err);
+  if (!status) status = xai__fit_run(&request, w.engine, w.result, err);
   return end(&w, status, out);
 }

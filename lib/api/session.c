@@ -45,25 +45,6 @@ static bool enter(xai_session *s) {
 
 static void leave(xai_session *s) { atomic_store(&s->busy, 0); }
 
-/* Arrays of a request that are counted and not there. */
-static int check_arrays(const xai_request *r, xai_error *err) {
-  const struct {
-    const char *name;
-    const void *array;
-    size_t n;
-  } arrays[] = {{"params", r->params, r->n_params}, {"inputs", r->inputs, r->n_inputs},
-                {"at", r->at, r->n_at},             {"rows", r->rows, r->n_rows},
-                {"terms", r->terms, r->n_terms}};
-  const char *missing = NULL;
-  for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++)
-    if (arrays[i].n && !arrays[i].array) missing = arrays[i].name;
-  for (size_t i = 0; r->rows && i < r->n_rows; i++)
-    if (r->rows[i].n_params && !r->rows[i].params) missing = "rows";
-  if (!missing) return XAI_OK;
-  return xai__fail(err, XAI_E_ARGUMENT, missing, "%s: elements are counted, but the array is NULL",
-                   missing);
-}
-
 typedef int (*work_fn)(xai_session *, const xai_request *, xai_result *, xai_error *);
 
 static int serve(xai_session *s, const xai_request *r, xai_result **out, work_fn work,
@@ -75,8 +56,7 @@ static int serve(xai_session *s, const xai_request *r, xai_result **out, work_fn
   *out = NULL;
   if (!s || !r) return xai__fail(err, XAI_E_ARGUMENT, s ? "request" : "session", "%s is NULL",
                                  s ? "request" : "session");
-  XAI__TRY(xai__load_struct(&request, sizeof request, r, "xai_request", err));
-  XAI__TRY(check_arrays(&request, err));
+  XAI__TRY(xai__load_request(&request, r, err));
   if (!enter(s)) return xai__fail(err, XAI_E_BUSY, NULL, "the session serves another call");
   xai_result *result = NULL;
   int status = xai__result_create(s->memory, &result, err);
@@ -105,8 +85,7 @@ int xai_memory(const xai_session *s, const xai_request *r, int64_t *bytes, xai_e
   if (!err) err = &local;
   if (!s || !r || !bytes) return xai__fail(err, XAI_E_ARGUMENT, NULL, "session, request or bytes is NULL");
   *bytes = 0;
-  XAI__TRY(xai__load_struct(&request, sizeof request, r, "xai_request", err));
-  XAI__TRY(check_arrays(&request, err));
+  XAI__TRY(xai__load_request(&request, r, err));
   if (!enter(used)) return xai__fail(err, XAI_E_BUSY, NULL, "the session serves another call");
   int status = request.method ? xai__explain_bill(used, &request, bytes, err)
                               : xai__run_bill(used, &request, bytes, err);

@@ -6,7 +6,7 @@
 #include <string.h>
 
 static const xai__prior_kind *const kinds[] = {
-    &xai__prior_l2, &xai__prior_mean, &xai__prior_near, &xai__prior_tv,
+    &xai__prior_l2, &xai__prior_mean, &xai__prior_near, &xai__prior_tv, &xai__prior_gaussian, &xai__prior_gmm,
 };
 
 const xai__prior_kind *xai__prior_at(size_t i) {
@@ -34,7 +34,9 @@ static double scalar(const xai_tensor *t) {
 
 static int set_param(xai_prior *p, const char *what, const xai_param *given, xai_error *err) {
   xai_param value = *given;
-  if (!value.name || strchr(value.name, '/') || !strcmp(value.name, "kind")) return XAI_OK;
+  if (!value.name || strchr(value.name, '/') || !strcmp(value.name, "kind") ||
+      !strcmp(value.name, "partial"))
+    return XAI_OK;
   const xai__value *known = xai__params_find(&p->params, value.name);
   if (known && known->set && value.tensor && xai__count(&value.tensor->shape) == 1) {
     value.number = scalar(value.tensor); /* a file has tensors only */

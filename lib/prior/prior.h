@@ -44,8 +44,8 @@ struct xai_prior {
 
 const xai__prior_kind *xai__prior_at(size_t i); /* NULL past the end */
 
-/* kind NULL: the text parameter "kind" names it. Parameters with a '/' in their name are notes of a
- * fit and are skipped; a tensor of one element serves where a number is wanted. */
+/* kind NULL: the text parameter "kind" names it. Parameters with a '/' in their name, and
+ * "partial", are notes of a fit and are skipped; a tensor of one element serves where a number is wanted. */
 int xai__prior_create(const char *kind, const xai_param *params, size_t n, xai_prior **out,
                       xai_error *err);
 int xai__prior_custom(xai_logp_fn f, void *user, xai_prior **out, xai_error *err);
@@ -74,6 +74,7 @@ int xai__prior_tensor(xai_prior *p, const char *key, int rank, int64_t *shape, f
                       xai_error *err);
 bool xai__prior_has(const xai_prior *p, const char *key); /* a tensor */
 
-extern const xai__prior_kind xai__prior_l2, xai__prior_mean, xai__prior_near, xai__prior_tv;
+extern const xai__prior_kind xai__prior_l2, xai__prior_mean, xai__prior_near, xai__prior_tv,
+    xai__prior_gaussian, xai__prior_gmm;
 
 #endif

@@ -4,12 +4,13 @@ set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 model=$XAI_SOURCE/docs/examples/models/fashion-lrp.onnx
-library=$(ls "$XAI_BUILD"/libxai.so "$XAI_BUILD"/libxai.a 2>/dev/null | head -1)
+library=$XAI_BUILD/libxai.so
+[ -e "$library" ] || library="$XAI_BUILD/libxai.a -lopenblas"
 
 for example in "$XAI_SOURCE"/docs/examples/c/*.c; do
   name=$(basename "$example" .c)
   echo "$name"
-  ${CC:-cc} -std=c11 -Wall -Wextra -Werror -I"$XAI_SOURCE/include" "$example" "$library" -lm -lpthread \
+  ${CC:-cc} -std=c11 -Wall -Wextra -Werror -I"$XAI_SOURCE/include" "$example" $library -lm -lpthread \
     -Wl,-rpath,"$XAI_BUILD" -o "$work/$name"
   "$work/$name" "$model" </dev/null >"$work/$name.out"
   if "$work/$name" /no/such/model </dev/null >/dev/null 2>"$work/err"; then

@@ -21,11 +21,11 @@ never+='|(secure_)?getenv|setenv|setlocale|strto(d|f|ld)|atof|__isoc99_sscanf|ss
 refuse "used, but never to be" "$(grep -xE "$never" <<<"$wanted" || true)"
 
 refuse "used, but in no library" \
-  "$(nm -D --undefined-only "$library" | awk '$1 == "U" && !/@/ { print $NF }')"
+  "$(nm -D --undefined-only "$library" | awk '$1 == "U" && !/@| d(syrk|potrf|syev)_$/ { print $NF }')"
 
 needed=$(readelf -d "$library" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p')
-refuse "linked, but neither libc, libm nor libpthread" \
-  "$(grep -vE '^(libc|libm|libpthread|ld-linux.*)\.so' <<<"$needed" || true)"
+refuse "linked, but neither libc, libm, libpthread nor OpenBLAS" \
+  "$(grep -vE '^(libc|libm|libpthread|ld-linux.*|libopenblas)\.so' <<<"$needed" || true)"
 soname=$(readelf -d "$library" | sed -n 's/.*(SONAME).*\[\(.*\)\]/\1/p')
 [ "$soname" = libxai.so.0 ] || refuse "SONAME" "$soname"
 exit $failed

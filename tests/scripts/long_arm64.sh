@@ -8,15 +8,16 @@ fi
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$XAI_SOURCE"
-flags="-std=c11 -O2 -ffp-contract=off -DXAI_BUILDING -DXAI_STATIC -DXAI_LRP=1 -Wall -Wextra -Wconversion -Wshadow
+flags="-std=c11 -O2 -ffp-contract=off -DXAI_BUILDING -DXAI_STATIC -DXAI_LRP=1 -DXAI_BLAS=0 -Wall -Wextra -Wconversion -Wshadow
 -Werror -Ilib -Iinclude"
 for source in lib/*/*.c; do
   case $source in *_avx2.c | *_avx512.c) continue ;; esac
   aarch64-linux-gnu-gcc $flags -c "$source" -o "$work/$(echo "$source" | tr / _).o"
 done
 aarch64-linux-gnu-gcc $flags -static docs/examples/c/explain.c "$work"/*.o -lm -lpthread -o "$work/arm64"
-library=$(ls "$XAI_BUILD"/libxai.so "$XAI_BUILD"/libxai.a 2>/dev/null | head -1)
-${CC:-cc} -std=c11 -Iinclude docs/examples/c/explain.c "$library" -lm -lpthread -Wl,-rpath,"$XAI_BUILD" \
+library=$XAI_BUILD/libxai.so
+[ -e "$library" ] || library="$XAI_BUILD/libxai.a -lopenblas"
+${CC:-cc} -std=c11 -Iinclude docs/examples/c/explain.c $library -lm -lpthread -Wl,-rpath,"$XAI_BUILD" \
   -o "$work/native"
 for model in docs/examples/models/*.onnx; do
   head -c 784 README.md >"$work/picture"

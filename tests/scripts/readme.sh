@@ -9,8 +9,9 @@ sed -n '/^```c$/,/^```$/{/^```/d;p}' "$XAI_SOURCE/README.md" | diff - "$example"
   echo "the README's example is not docs/examples/c/explain.c"
   exit 1
 }
-library=$(ls "$XAI_BUILD"/libxai.so "$XAI_BUILD"/libxai.a 2>/dev/null | head -1)
-${CC:-cc} -std=c11 -Wall -Wextra -Werror -I"$XAI_SOURCE/include" "$example" "$library" -lm -lpthread \
+library=$XAI_BUILD/libxai.so
+[ -e "$library" ] || library="$XAI_BUILD/libxai.a -lopenblas"
+${CC:-cc} -std=c11 -Wall -Wextra -Werror -I"$XAI_SOURCE/include" "$example" $library -lm -lpthread \
   -Wl,-rpath,"$XAI_BUILD" -o "$work/explain"
 head -c 784 "$example" | "$work/explain" "$XAI_SOURCE/docs/examples/models/fashion-lrp.onnx" >"$work/out"
 [ "$(wc -l <"$work/out")" = 28 ] || { echo "the example printed no 28 rows"; exit 1; }
