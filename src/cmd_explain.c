@@ -9,6 +9,7 @@
 #include "input.h"
 #include "say.h"
 #include "show.h"
+#include "tokens.h"
 
 enum { MOST_ZOOM = 64, SHOWN = 4 };
 
@@ -24,6 +25,7 @@ struct work {
   size_t n;
   struct outputs files;
   struct ledger ledger;
+  struct lines token_labels;
 };
 
 static bool ends_in(const char *text, const char *end) {
@@ -71,11 +73,13 @@ static int prepare(struct work *w) {
     code = rows_parse(o, &w->rows);
   if (!code)
     code = model_load(o->args.v[0], o, NULL, &w->model);
-  if (!code && o->args.n < 2 && w->model.n_inputs) {
+  if (!code && o->args.n < 2 && !o->tokens.n && w->model.n_inputs) {
     code = say(EXIT_USAGE, "which INPUT? see 'xai explain --help'");
   }
   if (!code)
     code = model_read_labels(&w->model, o->labels);
+  if (!code && o->token_labels)
+    code = lines_read(o->token_labels, &w->token_labels);
   if (!code)
     code = target_parse(&w->model, o, &w->target);
   if (!code && o->sheet && w->target.n > 1) {
@@ -83,6 +87,8 @@ static int prepare(struct work *w) {
   }
   if (!code)
     code = input_open(&w->model, o, o->args.v + 1, o->args.n - 1, &w->inputs);
+  if (!code)
+    code = tokens_check(w->inputs, &w->token_labels);
   if (!code)
     code = output_plan(o, w->inputs, w->target.n, true, &w->files);
   if (!code && o->sheet)
@@ -105,7 +111,7 @@ static int work(struct work *w) {
     code = report_begin(r, &w->model, o, w->inputs, true, 5);
     r->output = w->target.mask ? NULL : w->target.output;
     if (!code) {
-      code = explain_all(r, &w->methods[i], &w->rows, &w->target, &w->files,
+      code = explain_all(r, &w->methods[i], &w->rows, &w->target, &w->token_labels, &w->files,
                          o->ledger ? &w->ledger : NULL);
     }
   }
@@ -141,6 +147,7 @@ int cmd_explain(const struct options *o) {
   target_free(&w.target);
   output_free(&w.files);
   ledger_free(&w.ledger);
+  lines_free(&w.token_labels);
   input_close(w.inputs);
   model_free(&w.model);
   return code;

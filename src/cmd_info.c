@@ -231,8 +231,8 @@ static int print_text(const struct info *in) {
   const char *preprocess = model_text(m, "metadata/xai.preprocess");
   if (preprocess)
     printf("%-11s %s\n", "preprocess", preprocess);
-  if (m->n_labels)
-    printf("%-11s %zu: %s, ...\n", "labels", m->n_labels, m->labels[0]);
+  if (m->labels.n)
+    printf("%-11s %zu: %s, ...\n", "labels", m->labels.n, m->labels.v[0]);
   int code = in->with_method ? print_origins(in) : EXIT_FINE;
   if (!code && in->o->graph)
     code = print_graph(in);

@@ -229,15 +229,15 @@ static int add_provenance(struct work *w, const char *pixels) {
   size_t size = 1;
   const struct model *m = &w->model;
   snprintf(seed, sizeof seed, "%" PRId64, w->o->random_seed);
-  for (size_t i = 0; i < m->n_labels; i++)
-    size += strlen(m->labels[i]) + 1;
+  for (size_t i = 0; i < m->labels.n; i++)
+    size += strlen(m->labels.v[i]) + 1;
   labels = calloc(1, size);
   if (!labels)
     return say_no_memory();
-  for (size_t i = 0; i < m->n_labels; i++) {
+  for (size_t i = 0; i < m->labels.n; i++) {
     if (i)
       strcat(labels, "\n");
-    strcat(labels, m->labels[i]);
+    strcat(labels, m->labels.v[i]);
   }
   const struct {
     const char *name, *text;

@@ -75,7 +75,7 @@ int cmd_run(const struct options *o) {
   int code = output_formats(o, false);
   if (!code)
     code = model_load(o->args.v[0], o, NULL, &m);
-  if (!code && o->args.n < 2 && m.n_inputs) {
+  if (!code && o->args.n < 2 && !o->tokens.n && m.n_inputs) {
     code = say(EXIT_USAGE, "which INPUT? see 'xai run --help'");
   }
   if (!code)

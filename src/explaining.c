@@ -6,6 +6,7 @@
 #include "progress.h"
 #include "say.h"
 #include "stop.h"
+#include "tokens.h"
 
 static bool in_catalog(int kind, const char *name) {
   const char *entry, *schema;
@@ -137,7 +138,6 @@ static void fill_request(const struct report *r, const struct method *method,
   out->n_params = method->params.n;
   out->n_inputs = r->model->n_inputs;
   out->from = target->from;
-  out->target = target->tensor;
   out->top = target->top;
   out->at = o->at.v;
   out->n_at = o->at.n;
@@ -150,7 +150,8 @@ static void fill_request(const struct report *r, const struct method *method,
 }
 
 int explain_all(struct report *r, const struct method *method, const struct rows *rows,
-                const struct target *target, const struct outputs *files, struct ledger *ledger) {
+                struct target *target, const struct lines *token_labels,
+                const struct outputs *files, struct ledger *ledger) {
   size_t count = input_count(r->inputs), chunk = input_chunk(r->inputs);
   int code = EXIT_FINE;
   xai_request request;
@@ -166,10 +167,13 @@ int explain_all(struct report *r, const struct method *method, const struct rows
     code = input_tensors(r->inputs, first, n, &inputs);
     if (code)
       break;
+    if (target->later)
+      code = target_place(r->model, inputs, n, target);
     request.inputs = inputs;
+    request.target = target->tensor;
     progress_span(first, n);
     stop_hold();
-    if (xai_explain(r->model->session, &request, &result, &err)) {
+    if (!code && xai_explain(r->model->session, &request, &result, &err)) {
       code = say_error(&err, SAY_RUNNING, NULL);
     }
     stop_release();
@@ -181,6 +185,8 @@ int explain_all(struct report *r, const struct method *method, const struct rows
     xai_result_free(result);
     for (size_t i = 0; i < n && !code; i++) {
       code = add_scales(r, first + i);
+      if (!code)
+        code = tokens_add(r, first + i, token_labels);
       if (!code)
         code = output_item(files, r, first + i);
     }

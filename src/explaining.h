@@ -31,5 +31,6 @@ void rows_free(struct rows *r);
 
 /* Fills the report, writing files as items come; ledger may be NULL. */
 int explain_all(struct report *r, const struct method *method, const struct rows *rows,
-                const struct target *target, const struct outputs *files, struct ledger *ledger);
+                struct target *target, const struct lines *token_labels,
+                const struct outputs *files, struct ledger *ledger);
 #endif

@@ -64,6 +64,10 @@ void heatmap_colour(enum heatmap_palette palette, double t, unsigned char rgb[3]
     rgb[c] = (unsigned char)lrint(from[c] + (to[c] - from[c]) * (a - step));
 }
 
+int heatmap_is_dark(const unsigned char rgb[3]) { /* ITU-R 601 luma */
+  return 299 * rgb[0] + 587 * rgb[1] + 114 * rgb[2] < 128000;
+}
+
 static double share(float value, double scale) {
   double t = scale > 0 ? number(value) / scale : 0;
   return t > 1 ? 1 : t < -1 ? -1 : t;

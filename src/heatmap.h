@@ -24,6 +24,9 @@ double heatmap_scale(const float *map, size_t n, double clip);
 /* t = value / scale, clamped to -1..1, to a colour. */
 void heatmap_colour(enum heatmap_palette palette, double t, unsigned char rgb[3]);
 
+/* Whether white letters are read better on it than black ones. */
+int heatmap_is_dark(const unsigned char rgb[3]);
+
 /* To another size: nearest, or smooth: bilinear where it grows, averaged where it shrinks (which
  * smooth = 0 does as well, so that nothing is lost). -1 without memory. */
 int heatmap_resample(const float *map, int height, int width, int smooth, float *out,

@@ -160,6 +160,8 @@ int input_open(const struct model *m, const struct options *o, const char *const
     code = prepare_slot(s, i);
   for (size_t i = 0; i < n && !code; i++)
     code = add_argument(s, args[i]);
+  for (size_t i = 0; i < o->tokens.n && !code; i++)
+    code = source_add_tokens(s, o->tokens.v[i]);
   return code ? code : count_items(s);
 }
 

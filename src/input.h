@@ -24,6 +24,10 @@ void input_stem(const struct input_set *s, size_t item, char *out, size_t size);
 /* How pixels were prepared; NULL when no input was pixels. */
 const char *input_preprocess(const struct input_set *s);
 
+/* The ids of the first input of integers whose items are lists; *n is 0 where there is none. *ids
+ * is freed with free(). */
+int input_tokens(const struct input_set *s, size_t item, int64_t **ids, size_t *n);
+
 /* Tensors of items first .. first+n, one xai_param a model input; freed with input_release. */
 int input_tensors(struct input_set *s, size_t first, size_t n, xai_param **out);
 void input_release(const struct input_set *s, xai_param *params);

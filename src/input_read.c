@@ -122,6 +122,27 @@ static int slot_tensor(const struct slot *slot, size_t first, size_t n, const xa
   return code;
 }
 
+int input_tokens(const struct input_set *s, size_t item, int64_t **ids, size_t *n) {
+  *ids = NULL;
+  *n = 0;
+  for (size_t i = 0; i < s->n_slots; i++) {
+    struct piece p;
+    if (!slot_takes_tokens(&s->slots[i]))
+      continue;
+    int code = read_piece(&s->slots[i], item, &p);
+    if (code || p.rank != 1)
+      return code;
+    *ids = malloc((p.count + 1) * sizeof **ids);
+    if (!*ids)
+      return say_no_memory();
+    if (array_convert(&p.view, p.first, p.count, XAI_I64, *ids))
+      return EXIT_FINE; /* no whole numbers: said when the tensor is made */
+    *n = p.count;
+    return EXIT_FINE;
+  }
+  return EXIT_FINE;
+}
+
 int input_tensors(struct input_set *s, size_t first, size_t n, xai_param **out) {
   xai_param *params = calloc(s->n_slots + 1, sizeof *params);
   int code = params ? EXIT_FINE : say_no_memory();

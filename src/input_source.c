@@ -1,5 +1,7 @@
 /* One input file: what is in it and whether it fits the model. */
 #include "input_source.h"
+#include <ctype.h>
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -206,6 +208,49 @@ static int add_bytes(struct input_set *s, struct slot *slot, const char *path, c
   struct npy_array a;
   int code = array_parse(bytes, size, name, key, &a);
   return code ? code : add_array(slot, name, &a, idx || pixels_declared(s));
+}
+
+bool slot_takes_tokens(const struct slot *slot) {
+  return (slot->port->dtype == XAI_I64 || slot->port->dtype == XAI_I32) && !slot->pictures;
+}
+
+static struct slot *tokens_slot(struct input_set *s, const char *text, size_t name) {
+  for (size_t i = 0; i < s->n_slots; i++) {
+    struct slot *slot = &s->slots[i];
+    bool named = strlen(slot->port->name) == name && !strncmp(slot->port->name, text, name);
+    if (slot_takes_tokens(slot) && (named || !text[name]))
+      return slot;
+  }
+  return NULL;
+}
+
+int source_add_tokens(struct input_set *s, const char *text) {
+  const char *equals = strrchr(text, '=');
+  size_t name = equals ? (size_t)(equals - text) : strlen(text);
+  struct slot *slot = tokens_slot(s, text, name);
+  if (!slot)
+    return say(EXIT_INPUT, "--tokens %s: the model has no input%s%.*s%s of int64 or int32", text,
+               equals ? " '" : "", equals ? (int)name : 0, text, equals ? "'" : "");
+  int64_t count = 1;
+  for (const char *p = text; *p; p++)
+    count += *p == ',';
+  struct npy_array a;
+  char err[256];
+  if (npy_alloc(NPY_I64, 1, &count, "--tokens", &a, err))
+    return say(EXIT_LIMIT, "%s", err);
+  const char *p = equals ? equals + 1 : text;
+  int64_t *ids = a.data;
+  for (int64_t i = 0; i < count; i++) {
+    char *end;
+    errno = 0;
+    ids[i] = strtoll(p, &end, 10);
+    if (end == p || errno || isspace((unsigned char)*p) || *end != (i + 1 < count ? ',' : 0)) {
+      npy_free(&a);
+      return say(EXIT_USAGE, "--tokens takes whole numbers with commas between, not '%s'", text);
+    }
+    p = end + 1;
+  }
+  return add_array(slot, "tokens", &a, false);
 }
 
 int source_add(struct input_set *s, struct slot *slot, const char *path) {

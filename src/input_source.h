@@ -37,6 +37,10 @@ struct input_set {
   size_t n_slots, items, chunk;
 };
 
+/* Whether an input takes lists of tokens: it is of int64 or int32, and no picture. */
+bool slot_takes_tokens(const struct slot *slot);
+/* Adds an item of "[NAME=]1,2,3"; without NAME it goes to the first input that takes tokens. */
+int source_add_tokens(struct input_set *s, const char *text);
 /* Adds a file, or "-", to the slot it belongs to (NULL: find out). */
 int source_add(struct input_set *s, struct slot *slot, const char *path);
 void source_free(struct source *s);

@@ -28,8 +28,8 @@ static const struct command commands[] = {
      "folder\n"
      "or a glob; a model with several inputs takes NAME=FILE for each. FILE's extension says what "
      "is\n"
-     "written: .npy or .npz the numbers, .png a heatmap, .json a summary; a folder/ gets all of "
-     "them.\n\n"
+     "written: .npy or .npz the numbers, .png a heatmap, .html a report, .json a summary; a "
+     "folder/ gets\nnumbers, heatmaps and a summary.\n\n"
      "  xai explain model.onnx photo.jpg --method epsilon-plus -o why.png\n"
      "  xai explain model.onnx photos/ --method lrp-gamma,gamma=0.1 -o out/%i.png --overlay\n"
      "  xai explain model.onnx photo.jpg -m gradient -m lrp-0 --sheet sheet.png\n",

@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include "array.h"
-#include "file.h"
 #include "say.h"
 #include "sha256.h"
 
@@ -99,8 +98,7 @@ void model_free(struct model *m) {
   xai_graph_free(m->graph);
   free(m->inputs);
   free(m->outputs);
-  free(m->labels);
-  free(m->label_text);
+  lines_free(&m->labels);
   memset(m, 0, sizeof *m);
 }
 
@@ -218,53 +216,17 @@ int model_digest(struct model *m) {
 }
 
 int model_read_labels(struct model *m, const char *path) {
-  if (path) {
-    char err[256];
-    size_t size;
-    unsigned char *bytes;
-    if (file_read(path, 0, &bytes, &size, err))
-      return say(EXIT_INPUT, "%s", err);
-    char *text = realloc(bytes, size + 1);
-    if (!text)
-      free(bytes);
-    else
-      text[size] = 0;
-    m->label_text = text;
-    if (text && strlen(text) != size)
-      return say(EXIT_INPUT, "%s: labels are text", path);
-  } else {
-    const char *text = model_text(m, "metadata/xai.labels");
-    if (!text)
-      return EXIT_FINE;
-    m->label_text = strdup(text);
-  }
-  if (!m->label_text)
-    return say_no_memory();
-  size_t lines = 1;
-  for (const char *p = m->label_text; *p; p++)
-    lines += *p == '\n';
-  m->labels = malloc(lines * sizeof *m->labels);
-  if (!m->labels)
-    return say_no_memory();
-  for (char *p = m->label_text; *p;) {
-    size_t n = strcspn(p, "\n");
-    char *next = p + n + (p[n] == '\n');
-    p[n] = 0;
-    if (n && p[n - 1] == '\r')
-      p[n - 1] = 0;
-    m->labels[m->n_labels++] = p;
-    p = next;
-  }
-  return m->n_labels || !path ? EXIT_FINE : say(EXIT_INPUT, "%s: holds no label", path);
+  const char *text = model_text(m, "metadata/xai.labels");
+  if (path)
+    return lines_read(path, &m->labels);
+  return text ? lines_copy(text, &m->labels) : EXIT_FINE;
 }
 
 const char *model_label(const struct model *m, const struct port *output, int64_t index) {
   int64_t inner = 1;
-  for (int i = 2; output && i < output->rank; i++) {
-    if (output->shape[i] > 0)
-      inner *= output->shape[i];
-  }
-  if (!output || index < 0 || (uint64_t)(index / inner) >= m->n_labels)
+  for (int i = 2; output && i < output->rank; i++)
+    inner *= output->shape[i] < 0 ? 0 : output->shape[i];
+  if (!output || index < 0 || inner < 1 || (uint64_t)(index / inner) >= m->labels.n)
     return NULL;
-  return m->labels[index / inner];
+  return m->labels.v[index / inner];
 }

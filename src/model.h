@@ -2,6 +2,7 @@
 #ifndef XAI_TOOL_MODEL_H
 #define XAI_TOOL_MODEL_H
 #include <stdbool.h>
+#include "lines.h"
 #include "options.h"
 
 enum { MODEL_MAX_RANK = 8 };
@@ -30,9 +31,7 @@ struct model {
   struct port *inputs, *outputs;
   size_t n_inputs, n_outputs;
   char sha256[65];
-  char **labels; /* class names */
-  size_t n_labels;
-  char *label_text;
+  struct lines labels; /* class names */
 };
 
 /* method: NULL, or the one that node.rule is asked for. */
@@ -62,7 +61,7 @@ int model_digest(struct model *m);
 
 /* Class names: of `path`, or of the model's metadata when path is NULL. */
 int model_read_labels(struct model *m, const char *path);
-/* The class name of the flat index in one item of an output, whose class axis is 1; NULL if none.
- */
+/* The class name of the flat index in one item of an output, whose class axis is 1; NULL if none
+ * or a size behind that axis is not known. */
 const char *model_label(const struct model *m, const struct port *output, int64_t index);
 #endif

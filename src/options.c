@@ -60,7 +60,7 @@ static const struct row rows[] = {
      "search by frequencies f, weighed by f^-P (1 is natural)"},
     {"trace", 0, COUNT, "N", FOR_PROTOTYPE, AT(climb.trace), "keep every N-th step's numbers in .npz"},
     {"out", 'o', TEXTS, "FILE", FOR_ITEMS | FOR_PROTOTYPE | FOR_SHEET, AT(out),
-     "write .npy, .npz, .json (pictures: .png) or a folder/; %i: item, %t: target"},
+     "write .npy, .npz, .json (pictures: .png; explain: .html) or a folder/; %i: item, %t: target"},
     {"overlay", 0, FLAG, NULL, FOR_EXPLAIN, AT(overlay), "pictures show the input beneath"},
     {"channels", 0, CHOICE, "sum|mean|max-abs", FOR_EXPLAIN, AT(channels),
      "from channels to a picture (default: sum)"},
@@ -75,6 +75,10 @@ static const struct row rows[] = {
      "account for the relevance at every node"},
     {"top", 0, COUNT, "K", FOR_RUN, AT(top), "how many of the largest to show (default: 5)"},
     {"labels", 'l', TEXT, "FILE", FOR_ITEMS | FOR_PROTOTYPE, AT(labels), "class names, one a line"},
+    {"tokens", 0, TEXTS, "[NAME=]IDS", FOR_ITEMS, AT(tokens),
+     "an item of token ids, 101,2023,102 (may be repeated)"},
+    {"token-labels", 0, TEXT, "FILE", FOR_EXPLAIN, AT(token_labels),
+     "names of the tokens, one a line"},
     {"preprocess", 'p', TEXT, "P", FOR_ITEMS | FOR_BENCH | FOR_PROTOTYPE, AT(preprocess),
      "imagenet | zero-one | minus-one-one | bytes | none | scale=S,mean=a:b:c,std=a:b:c,bgr"},
     {"fit", 0, CHOICE, "stretch|crop|pad", FOR_ITEMS | FOR_BENCH, AT(fit), "how a picture takes the size"},
@@ -240,7 +244,7 @@ int options_parse(const struct command *c, int argc, char **argv, struct options
 }
 
 void options_free(struct options *o) {
-  struct texts *lists[] = {&o->args, &o->out, &o->methods, &o->rules, &o->at, &o->priors};
+  struct texts *lists[] = {&o->args, &o->out, &o->methods, &o->rules, &o->at, &o->priors, &o->tokens};
   for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++)
     free(lists[i]->v);
   memset(o, 0, sizeof *o);

@@ -40,7 +40,8 @@ struct options {
   bool help, version, json, quiet;
   int64_t threads, random_seed, max_memory;
   double timeout;
-  const char *preprocess, *fit; /* reading */
+  const char *preprocess, *fit, *token_labels; /* reading */
+  struct texts tokens;
   struct texts out;             /* writing */
   const char *labels, *channels, *palette, *sheet, *ledger;
   double clip;

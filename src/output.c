@@ -13,13 +13,13 @@
 
 static const struct format {
   const char *extension;
-  output_writer *write; /* NULL: not in this version */
+  output_writer *write;
   bool single;          /* one item and one target a file */
   bool explains;        /* only of an explanation */
 } formats[] = {
     {".npy", output_npy, false, false},   {".npz", output_npz, false, false},
     {".json", output_json, false, false}, {".png", output_png, true, true},
-    {".html", NULL, false, true},
+    {".html", output_html, false, true},
 };
 
 static const struct format *format_of(const char *path) {
@@ -153,12 +153,8 @@ int output_formats(const struct options *o, bool explains) {
       continue;
     if (!format || (format->explains && !explains)) {
       return say(EXIT_USAGE, "--out %s: the name must end in %s", path,
-                 explains ? ".npy, .npz, .png or .json (or be a folder/)"
+                 explains ? ".npy, .npz, .png, .html or .json (or be a folder/)"
                           : ".npy, .npz or .json (or be a folder/)");
-    }
-    if (!format->write) {
-      return say(EXIT_USAGE, "--out %s: %s is not written by this version", path,
-                 format->extension);
     }
   }
   return EXIT_FINE;

@@ -40,7 +40,7 @@ int output_end(const struct outputs *out, struct report *r);
 /* Whether a file can be created at path; says so otherwise. Touches nothing. */
 int output_check(const char *path);
 
-output_writer output_npy, output_npz, output_png, output_json;
+output_writer output_npy, output_npz, output_png, output_json, output_html;
 /* The report of an extract as JSON text; NULL without memory. */
 char *output_json_text(const struct report *r, const struct extract *e);
 

@@ -66,6 +66,17 @@ static void write_target(struct json *j, const struct report *r, size_t item, si
     json_fact(j, &facts[i]); /* without `input` */
   if (r->items[item].scale)
     json_number(j, "scale", r->items[item].scale[t]);
+  const struct tokens *tokens = &r->items[item].tokens;
+  if (tokens->n)
+    json_open_array(j, "tokens");
+  for (size_t i = 0; i < tokens->n; i++) {
+    json_open_line(j, NULL, '{');
+    json_text(j, "token", tokens->label[i]);
+    json_number(j, "value", tokens->relevance[t * tokens->n + i]);
+    json_close_line(j, '}');
+  }
+  if (tokens->n)
+    json_close_array(j);
   json_open_array(j, "relevance");
   for (size_t k = 0; k < r->n_names; k++) {
     write_summary(j, r, k, &r->items[item].summaries[t * r->n_names + k]);

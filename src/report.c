@@ -36,6 +36,14 @@ void report_drop(struct report *r, size_t item) {
     npy_free(&t[i]);
 }
 
+void tokens_free(struct tokens *t) {
+  for (size_t i = 0; t->label && i < t->n; i++)
+    free(t->label[i]);
+  free(t->label);
+  free(t->relevance);
+  memset(t, 0, sizeof *t);
+}
+
 void report_free(struct report *r) {
   for (size_t i = 0; r->items && i < r->n_items; i++) {
     struct item *it = &r->items[i];
@@ -51,6 +59,7 @@ void report_free(struct report *r) {
     for (size_t s = 0; s < REPORT_SCORES; s++)
       free(it->score[s]);
     free(it->scale);
+    tokens_free(&it->tokens);
     free(it->name);
     free(it->stem);
   }

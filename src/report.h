@@ -24,6 +24,14 @@ struct summary {
 
 enum { REPORT_SCORES = 2 }; /* gap, root-f */
 
+/* Of an item that is a text; see tokens.h. n is 0 where it is none. */
+struct tokens {
+  size_t n;
+  char **label;
+  double *relevance; /* [target][token] */
+};
+void tokens_free(struct tokens *t);
+
 struct item {
   char *name, *stem;
   struct npy_array *tensors; /* [target][name]; data NULL once dropped */
@@ -32,6 +40,7 @@ struct item {
   float *f;
   float *score[REPORT_SCORES]; /* what some methods say of themselves; NULL: this one does not */
   double *scale; /* [target], of the heatmap; NULL: no map can be made */
+  struct tokens tokens;
 };
 
 struct report {

@@ -1,6 +1,7 @@
 /* Tables and heatmaps on the terminal. */
 #include "show.h"
 #include <inttypes.h>
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +12,7 @@
 #include "heatmap.h"
 #include "output.h"
 #include "say.h"
+#include "tokens.h"
 
 void table_begin(struct table *t, size_t columns, unsigned right) {
   memset(t, 0, sizeof *t);
@@ -98,7 +100,7 @@ int show_json(const struct report *r) {
 }
 
 static bool has_labels(const struct report *r, const struct port *port) {
-  return port && r->model->n_labels > 0;
+  return port && r->model->labels.n > 0;
 }
 
 int show_run(const struct report *r) {
@@ -141,26 +143,47 @@ static int terminal_columns(void) {
 }
 
 static int show_heatmap(const struct report *r, size_t item, size_t target, bool legend) {
-  struct map map;
+  struct map map = {0};
+  const struct tokens *tokens = &r->items[item].tokens;
   const char *none = getenv("NO_COLOR"), *term = getenv("TERM");
   int colour = !(none && *none) && !(term && !strcmp(term, "dumb"));
-  int code = map_make(r, item, target, &map);
-  if (code || !map.values || map.height < 2) {
+  int code = tokens->n ? EXIT_FINE : map_make(r, item, target, &map);
+  if (code || (!tokens->n && (!map.values || map.height < 2))) {
     free(map.values);
     return code;
   }
   const char *name = r->options->palette;
   enum heatmap_palette palette =
       (enum heatmap_palette)(name ? heatmap_palette_find(name) : HEATMAP_RED_BLUE);
-  char *text = heatmap_terminal(map.values, map.height, map.width, map.scale, palette,
-                                terminal_columns(), colour);
-  char *line = legend ? heatmap_legend(palette, colour) : NULL;
+  char *text = tokens->n ? tokens_terminal(tokens, target, palette, terminal_columns(), colour)
+                         : heatmap_terminal(map.values, map.height, map.width, map.scale, palette,
+                                            terminal_columns(), colour);
+  char *line = legend && (colour || !tokens->n) ? heatmap_legend(palette, colour) : NULL;
   free(map.values);
   if (text)
     printf("\n%s%s%s", text, line ? line : "", line ? "\n" : "");
   free(text);
   free(line);
   return text ? EXIT_FINE : say_no_memory();
+}
+
+/* "movie +0.53, ..." */
+static void most_relevant_tokens(const struct tokens *t, size_t target, char out[256]) {
+  const double *R = t->relevance + target * t->n;
+  size_t n = 0, shown[3];
+  out[0] = 0;
+  for (size_t k = 0; k < 3 && k < t->n && n < 160; k++) {
+    shown[k] = t->n;
+    for (size_t i = 0; i < t->n; i++) {
+      bool taken = false;
+      for (size_t j = 0; j < k; j++)
+        taken |= shown[j] == i;
+      if (!taken && (shown[k] == t->n || fabs(R[i]) > fabs(R[shown[k]])))
+        shown[k] = i;
+    }
+    n += (size_t)snprintf(out + n, 256 - n, "%s%.40s %+.3g", k ? ", " : "", t->label[shown[k]],
+                          R[shown[k]]);
+  }
 }
 
 /* "0:12:7 +0.53, ..." */
@@ -199,7 +222,10 @@ int show_explanation(const struct report *r) {
         table_add(&t, "%s", label ? label : "-");
       table_add(&t, "%.6g", (double)it->f[k]);
       table_add(&t, "%.6g", report_sum(r, i, k));
-      most_relevant(&it->summaries[k * r->n_names], most);
+      if (it->tokens.n)
+        most_relevant_tokens(&it->tokens, k, most);
+      else
+        most_relevant(&it->summaries[k * r->n_names], most);
       table_add(&t, "%s", most);
     }
   }

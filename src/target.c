@@ -6,6 +6,7 @@
 #include <string.h>
 #include "array.h"
 #include "say.h"
+#include "stop.h"
 
 static int bad(const char *text) {
   return say(EXIT_USAGE,
@@ -30,15 +31,26 @@ static int64_t digits(const char **text, const char *ends) {
   return n;
 }
 
+/* The tensor to explain. */
+static const char *source_of(const struct target *t) {
+  const struct port *p = t->output;
+  return t->from ? t->from : p ? (p->logit ? p->logit : p->name) : "";
+}
+
 /* The shape of the tensor to explain, -1 for an unknown size; returns its rank, -1 if unknown. */
 static int whole_shape(const struct model *m, const struct target *t, int64_t shape[16]) {
   size_t n;
   int rank = -1;
   const struct port *p = t->output;
-  const char *name = t->from ? t->from : p && p->logit ? p->logit : "";
-  if (p && !strcmp(p->name, name)) {
+  const char *name = source_of(t);
+  if (p && p->rank && !strcmp(p->name, name)) { /* 0 may be unknown */
     memcpy(shape, p->shape, (size_t)p->rank * sizeof *shape);
     return p->rank;
+  }
+  for (size_t i = 0; i < m->n_inputs; i++) { /* nodes have shapes for open sizes of 1 */
+    for (int k = 1; k < m->inputs[i].rank; k++)
+      if (m->inputs[i].shape[k] < 0)
+        return -1;
   }
   struct node *nodes = model_nodes(m, &n);
   for (size_t i = 0; nodes && i < n; i++) {
@@ -91,15 +103,11 @@ static int flat_index(const char *all, const char **text, const int64_t *shape, 
   *out = index[0];
   if (n == 1)
     return EXIT_FINE;
-  if (rank < 0)
-    return unknown_shape(all);
   if (n != rank) {
     return say(EXIT_USAGE, "--target %s: %d indices for an item of %d axes", all, n, rank);
   }
   *out = 0;
   for (int i = 0; i < n; i++) {
-    if (shape[i] < 0)
-      return unknown_shape(all);
     if (index[i] >= shape[i]) {
       return say(EXIT_USAGE,
                  "--target %s: index %" PRId64 " of axis %d is out of range 0..%" PRId64, all,
@@ -120,11 +128,11 @@ static int make_list(const int64_t *list, size_t n, struct target *t) {
   return EXIT_FINE;
 }
 
-static int parse_list(const struct model *m, const char *text, struct target *t) {
-  int64_t shape[16], *list = malloc((strlen(text) + 1) * sizeof *list);
+static int parse_list(const char *text, const int64_t *shape, int rank, struct target *t) {
+  int64_t *list = malloc((strlen(text) + 1) * sizeof *list);
   if (!list)
     return say_no_memory();
-  int rank = strchr(text, ':') ? item_shape(m, t, shape) : -1, code = EXIT_FINE;
+  int code = EXIT_FINE;
   size_t n = 0;
   for (const char *p = text;; p++) {
     code = flat_index(text, &p, shape, rank, &list[n]);
@@ -141,6 +149,45 @@ static int parse_list(const struct model *m, const char *text, struct target *t)
     code = make_list(list, n, t);
   free(list);
   return code;
+}
+
+/* Flat indices, and tuples where the model says all sizes; other tuples are kept for later. */
+static int parse_indices(const struct model *m, const char *text, struct target *t) {
+  int64_t shape[16];
+  int rank = strchr(text, ':') ? item_shape(m, t, shape) : 0;
+  bool known = rank >= 0;
+  for (int i = 0; i < rank; i++)
+    known &= shape[i] >= 0;
+  if (known)
+    return parse_list(text, shape, rank, t);
+  for (const char *p = text; (p = strchr(p, ',')); p++)
+    t->n++;
+  t->later = strdup(text);
+  return t->later ? EXIT_FINE : say_no_memory();
+}
+
+int target_place(const struct model *m, const xai_param *inputs, size_t n, struct target *t) {
+  const char *name = source_of(t);
+  const int64_t *whole;
+  int64_t shape[16];
+  xai_result *result = NULL;
+  xai_error err;
+  xai_request request = {.struct_size = sizeof request, .inputs = inputs, .n_inputs = m->n_inputs,
+                         .at = &name, .n_at = 1, .cancel = stop_cancel()};
+  char key[600];
+  snprintf(key, sizeof key, "output/%s", name);
+  stop_hold();
+  int status = xai_run(m->session, &request, &result, &err);
+  stop_release();
+  if (status)
+    return say_error(&err, SAY_RUNNING, NULL);
+  int rank = xai_tensor_shape(xai_result_find(result, key), &whole);
+  memcpy(shape, whole, (size_t)rank * sizeof *shape);
+  xai_result_free(result);
+  int items = rank > 0 && shape[0] == (int64_t)n; /* axis 0 counts them */
+  xai_tensor_free(t->tensor);
+  t->tensor = NULL;
+  return parse_list(t->later, shape + items, rank - items, t);
 }
 
 static int parse_all(const struct model *m, struct target *t) {
@@ -272,11 +319,12 @@ int target_parse(const struct model *m, const struct options *o, struct target *
     out->n = (size_t)out->top;
     return EXIT_FINE;
   }
-  return parse_list(m, text, out);
+  return parse_indices(m, text, out);
 }
 
 void target_free(struct target *t) {
   free(t->from);
+  free(t->later);
   xai_tensor_free(t->tensor);
   memset(t, 0, sizeof *t);
 }

@@ -13,8 +13,11 @@ struct target {
   int64_t top;               /* K of top:K, else 0 */
   bool mask;                 /* weights, so targets have no index */
   size_t n;                  /* how many targets an item has */
+  char *later; /* index tuples that wait for sizes which only a run tells; NULL: none */
 };
 
 int target_parse(const struct model *m, const struct options *o, struct target *out);
+/* Places `later` by running the model on the n items of `inputs`. */
+int target_place(const struct model *m, const xai_param *inputs, size_t n, struct target *t);
 void target_free(struct target *t);
 #endif

@@ -73,6 +73,12 @@ static const model_row models[] = {
      "a2 = Mul(a1, r); a3 = Softmax(a2) axis=-1; a4 = MatMul(a3, v2); a5 = MatMul(a4, o);"
      "m1 = Add(x, a5); m2 = MatMul(m1, f); m3 = Add(g, m2); m4 = Relu(m3); m5 = MatMul(m4, h);"
      "m6 = Add(m1, m5); p = ReduceMean(m6) axes=[1] keepdims=0; y = Gemm(p, w, c)"},
+    {"masked", 0, 0,
+     "opset 17; input x N,4,6; const q 6,6 ~3; const k 6,6 ~4; const v 6,6 ~5; const w 6,3 ~12; const c 3 ~13;"
+     "const u 4,4 = 0 -inf -inf -inf 0 0 -inf -inf 0 0 0 -inf 0 0 0 0; const m 1,4 = 0 0 -inf 0; output y;"
+     "q1 = MatMul(x, q); k1 = MatMul(x, k); k2 = Transpose(k1) perm=[0,2,1]; v1 = MatMul(x, v);"
+     "a1 = MatMul(q1, k2); a2 = Add(a1, u); a3 = Add(a2, m); a4 = Softmax(a3) axis=-1;"
+     "a5 = MatMul(a4, v1); m1 = Add(x, a5); p = ReduceMean(m1) axes=[1] keepdims=0; y = Gemm(p, w, c)"},
     {"two-inputs", 1, 1,
      "opset 13; input x N,4; input z N,4; const a 4,5 ~1; const b 5 ~2; const c 4,5 ~3;"
      "const d 5,3 ~4; output y; g = Gemm(x, a, b); h = Gemm(z, c); i = Add(g, h); j = Relu(i);"

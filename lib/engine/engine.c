@@ -150,7 +150,7 @@ typedef struct product_job {
 
 static void add_product_range(void *ctx, int64_t begin, int64_t end) {
   const product_job *j = ctx;
-  for (int64_t i = begin; i < end; i++) j->y[i] += j->a[i] * j->b[i];
+  for (int64_t i = begin; i < end; i++) j->y[i] += j->b[i] != 0 ? j->a[i] * j->b[i] : 0;
 }
 
 void xai__add_product(xai__engine *e, float *y, const float *a, const float *b, int64_t n) {

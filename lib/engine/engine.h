@@ -110,7 +110,7 @@ int xai__gemm_run(xai__engine *e, const xai__gemm *g, const float *a, const floa
 /* Whole-array loops (parallel). */
 void xai__fill(xai__engine *e, float *y, int64_t n, float v);
 void xai__add_scaled(xai__engine *e, float *y, const float *x, int64_t n, float scale); /* y += s x */
-void xai__add_product(xai__engine *e, float *y, const float *a, const float *b, int64_t n); /* y += a b */
+void xai__add_product(xai__engine *e, float *y, const float *a, const float *b, int64_t n); /* y += a b; 0 where b is */
 bool xai__any_negative(xai__engine *e, const float *x, int64_t n);
 bool xai__all_finite(const float *x, int64_t n);
 /* Sums in double, in a fixed order. */

@@ -1,4 +1,5 @@
 #include "op/own.h"
+#include <math.h>
 
 typedef struct divide_ctx {
   const float *R, *z;
@@ -17,7 +18,7 @@ void xai__own_divide(xai__engine *e, const float *R, const float *z, float scale
   for (int64_t i = 0; ledger && i < n; i++) {
     float y = scale * z[i];
     xai__column column = xai__stab(y, stabilizer) != 0 ? XAI__STABILISER : XAI__EMPTY;
-    ledger[column] += (double)R[i] - (double)s[i] * (double)y;
+    if (!isinf(y)) ledger[column] += (double)R[i] - (double)s[i] * (double)y;
   }
 }
 

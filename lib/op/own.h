@@ -9,7 +9,8 @@ static inline float xai__stab(float z, float e) { return z + (z >= 0 ? e : -e); 
 static inline float xai__ratio(float r, float d) { return d != 0 ? r / d : 0; }
 
 /* s = R / stab(scale z, e) for n elements, in parallel. What scale z s does not hand on goes to the
- * ledger (NULL: not wanted) as stabiliser, or as empty where the denominator is 0. */
+ * ledger (NULL: not wanted) as stabiliser, or as empty where the denominator is 0; nothing is lost
+ * where z is infinite, by a mask. */
 void xai__own_divide(xai__engine *e, const float *R, const float *z, float scale, int64_t n,
                      float stabilizer, float *s, double *ledger);
 /* ledger[column] += sum R - sum taken, unless the ledger is NULL. taken may be NULL. */

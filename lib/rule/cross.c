@@ -41,6 +41,16 @@ static int hand_to(crossing *x, int k, float share) {
   return XAI_OK;
 }
 
+static double total(const crossing *x, const xai__view *v, int n) {
+  double sum = 0;
+  for (int k = 0; k < n; k++) {
+    bool counted = !v[k].data; /* an operand used twice has one relevance */
+    for (int i = 0; i < k; i++) counted |= v[i].data == v[k].data;
+    if (!counted) sum += xai__sum(x->c->engine, xai__f(&v[k]), xai__count(&v[k].shape));
+  }
+  return sum;
+}
+
 static int cross_pass(crossing *x) { return hand_to(x, x->step->operand, 1); }
 
 /* gin += J' gout of the step, with all it stands for. */
@@ -96,15 +106,12 @@ static int cross_norm(crossing *x) {
   xai__view share = x->gout[0];
   share.data = s;
   XAI__TRY(step_vjp(x, &share, g));
-  double handed = 0;
-  for (int k = 0; k < c->n_in; k++) {
-    if (!g[k].data) continue;
-    int64_t m = xai__count(&g[k].shape);
-    if (x->ledger) handed += xai__dot(e, xai__f(&c->in[k]), xai__f(&g[k]), m);
-    xai__add_product(e, xai__f(&x->gin[k]), xai__f(&c->in[k]), xai__f(&g[k]), m);
-  }
+  double kept = x->ledger && shifted ? total(x, x->gout, 1) + total(x, x->gin, c->n_in) : 0;
+  for (int k = 0; k < c->n_in; k++)
+    if (g[k].data)
+      xai__add_product(e, xai__f(&x->gin[k]), xai__f(&c->in[k]), xai__f(&g[k]), xai__count(&g[k].shape));
   if (x->ledger && shifted)
-    x->ledger[XAI__BIAS] += xai__dot(e, xai__f(&y), s, n) - handed;
+    x->ledger[XAI__BIAS] += kept - total(x, x->gin, c->n_in) - x->ledger[XAI__STABILISER] - x->ledger[XAI__EMPTY];
   return XAI_OK;
 }
 
@@ -183,16 +190,6 @@ static xai__column remainder_column(const crossing *x) {
   if (x->step->cross == XAI__CROSS_OWN) return XAI__RULE;
   if (x->step->cross == XAI__CROSS_ROUTE) return XAI__CONSTANT;
   return XAI__COLUMNS;
-}
-
-static double total(const crossing *x, const xai__view *v, int n) {
-  double sum = 0;
-  for (int k = 0; k < n; k++) {
-    bool counted = !v[k].data; /* an operand used twice has one relevance */
-    for (int i = 0; i < k; i++) counted |= v[i].data == v[k].data;
-    if (!counted) sum += xai__sum(x->c->engine, xai__f(&v[k]), xai__count(&v[k].shape));
-  }
-  return sum;
 }
 
 int xai__rules_cross(void *rules, const xai__step *step, xai__call *c, const xai__view *gout,

@@ -30,6 +30,15 @@ for key in input target label f sum scale name shape top; do holds one/r.json "\
 expect 0 explain "$model" "$boot" --json
 cmp out one/r.json || fail "--json is not the .json file"
 
+# A page with its pictures inside and nothing from elsewhere.
+expect 0 explain "$model" "$boot" "$pullover" --target top:2 -o page.html
+count page.html 4 '^<h2>0[01]-'
+count page.html 12 '<img alt="[a-z ]*" src="data:image/png;base64,iVBOR[A-Za-z0-9+/]*=*">'
+for text in '<th>model_sha256</th>' 'epsilon-plus explains' 'stabilizer=1e-06' '</html>'; do
+  holds page.html "$text"
+done
+lacks page.html 'http'
+
 # The archive holds what the array holds, and reads back.
 expect 0 run "$model" one/r.npy -o a.npy
 expect 0 run "$model" one/r.npz:relevance/image -o b.npy

@@ -39,7 +39,7 @@ refuse 2 "MODEL" info
 refuse 2 "DIR" test
 refuse 2 "no arguments" methods "$model"
 refuse 2 "--sheet" explain "$model" "$boot" -m gradient -m saliency
-refuse 2 ".html" explain "$model" "$boot" -o x.html
+refuse 2 ".npy" run "$model" "$boot" -o x.html
 refuse 2 "must end in" explain "$model" "$boot" -o x.txt
 refuse 2 "must end in" run "$model" "$boot" -o x.png
 refuse 2 "must end in .png" explain "$model" "$boot" --sheet x.npy
