@@ -7,6 +7,7 @@ int cmd_info(const struct options *o);
 int cmd_run(const struct options *o);
 int cmd_explain(const struct options *o);
 int cmd_prototype(const struct options *o);
+int cmd_fit(const struct options *o);
 int cmd_sheet(const struct options *o);
 int cmd_test(const struct options *o);
 int cmd_bench(const struct options *o);

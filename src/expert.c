@@ -30,6 +30,8 @@ static int add_file(const char *path, struct params *p) {
   struct bundle b;
   int code = bundle_read(path, &b);
   for (size_t i = 0; i < b.n && !code; i++) {
+    if (!strcmp(b.names[i], "partial")) /* a fit that was stopped: as good as any */
+      continue;
     xai_param *v = realloc(p->v, (p->n + 1) * sizeof *v);
     if (!v) {
       code = say_no_memory();

@@ -105,7 +105,7 @@ static void caption_of(const struct bundle *b, size_t i, bool label, char out[CA
   if (label)
     label_of(b, i, name);
   if (label && *name)
-    n += (size_t)snprintf(out, CAPTION, "%.60s\n", name);
+    n += (size_t)snprintf(out, CAPTION, "%.18s\n", name); /* one line: three are shown */
   if (is_log_prob(b))
     n += (size_t)snprintf(out + n, CAPTION - n, "p %.3f", exp(score(b, i)));
   else

@@ -43,6 +43,12 @@ static const struct command commands[] = {
      "  xai prototype model.onnx --target 3 --restarts 8 --prior expert.npz,weight=0.1 -o faces.png\n"
      "  xai prototype model.onnx --target 3 --generator decoder.onnx --prior l2,weight=0.5\n",
      cmd_prototype},
+    {"fit", FOR_FIT, "KIND DATA [k=v...] -o EXPERT.npz",
+     "Fits a density expert to data, for xai prototype",
+     "DATA is .npy, .npz:KEY or .idx (.gz too), items along the first axis; bytes are pictures.\n\n"
+     "  xai fit gaussian train-images.idx.gz rank=50 -o gaussian.npz\n"
+     "  xai fit gmm codes.npy components=10 --held-out others.npy -o gmm.npz\n",
+     cmd_fit},
     {"sheet", FOR_SHEET, "FILE.npz... -o SHEET.png", "Shows files of xai prototype side by side",
      "A row a file, under its name; under each picture its score and the last prior's log p.\n\n"
      "  xai sheet l2.npz gaussian.npz rbm.npz -o priors.png\n",

@@ -17,8 +17,9 @@ enum {
   FOR_BENCH = 32,
   FOR_PROTOTYPE = 64,
   FOR_SHEET = 128,
+  FOR_FIT = 256,
   FOR_ITEMS = FOR_RUN | FOR_EXPLAIN, /* reads inputs, writes files */
-  FOR_ALL = 255
+  FOR_ALL = 511
 };
 
 /* Texts of argv, borrowed; the array is ours. */
@@ -50,8 +51,8 @@ struct options {
   struct texts methods, rules, at; /* explaining */
   const char *target, *from, *output, *seed, *bias;
   int64_t top, rounds;
-  struct texts priors; /* of a prototype */
-  const char *generator;
+  struct texts priors; /* of a prototype, a fit */
+  const char *generator, *held_out;
   struct climb climb;
   bool graph, memory, explain; /* info, test */
 };

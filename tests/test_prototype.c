@@ -51,6 +51,34 @@ START_TEST(linear_score_near_a_point) {
 }
 END_TEST
 
+/* w'x + log N(x; m, S) is largest at m + S w, S = L L'. */
+START_TEST(linear_score_under_a_gaussian) {
+  net n = net_open(linear, 1);
+  const float m[] = {0.5f, -1, 2}, L[] = {1, 0, 0, 0.5f, 0.75f, 0, -0.25f, 0.5f, 0.5f}, w[] = {-2, 1, 3};
+  xai_tensor *mean = FLOATS(3, 0.5f, -1, 2), *class = INTS(1, 1);
+  xai_tensor *factor = tensor_of(XAI_F32, 2, (int64_t[]){3, 3}, L);
+  const xai_param params[] = {{"mean", mean, NULL, 0}, {"factor", factor, NULL, 0}};
+  xai_prior *p;
+  ck_assert_msg(!xai_prior_create("gaussian", params, 2, &p, &net_error), "%s", net_error.text);
+  const xai_term term = {p, 1, NULL};
+  float want[3];
+  for (int i = 0; i < 3; i++) {
+    want[i] = m[i];
+    for (int j = 0; j < 3; j++)
+      for (int k = 0; k < 3; k++) want[i] += L[3 * i + k] * L[3 * j + k] * w[j];
+  }
+  xai_result *r = explain(&n, (ask){"prototype,score=logit,optimizer=gradient,rate=0.1,steps=3000,init=mean",
+                                    .target = class, .terms = &term, .n_terms = 1});
+  expect_near("m + S w", values(r, "prototype", NULL), want, 3, 1e-3);
+  xai_result_free(r);
+  xai_prior_free(p);
+  xai_tensor_free(mean);
+  xai_tensor_free(factor);
+  xai_tensor_free(class);
+  net_close(&n);
+}
+END_TEST
+
 /* A heavy expert wins: its mode. None, or one of weight 0, the same bits. */
 START_TEST(the_weight_of_the_expert) {
   net n = net_open(pictures, 1);
@@ -547,6 +575,7 @@ int main(void) {
   Suite *suite = suite_create("prototype");
   TCase *c = tcase_create("prototype");
   tcase_add_test(c, linear_score_near_a_point);
+  tcase_add_test(c, linear_score_under_a_gaussian);
   tcase_add_test(c, the_weight_of_the_expert);
   tcase_add_test(c, scores_are_the_networks);
   tcase_add_test(c, hidden_units_and_channels);

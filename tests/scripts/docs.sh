@@ -27,7 +27,7 @@ for page in docs/man/*.1; do
 done
 
 [ -x "$XAI" ] || exit $failed
-for command in info run explain prototype sheet test; do
+for command in info run explain prototype fit sheet test; do
   manual=$(cat docs/man/xai.1 docs/man/xai-$command.1 | tr -d '\\')
   help=$("$XAI" $command --help)
   for option in $(grep -oE '^ +(-., )?--[a-z-]+' <<<"$help" | grep -oE -- '--[a-z-]+'); do
