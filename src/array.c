@@ -18,7 +18,9 @@ static const struct {
   size_t size;
   const char *name;
 } dtypes[] = {{XAI_F32, NPY_F32, 4, "float32"}, {XAI_U8, NPY_U8, 1, "uint8"},
-              {XAI_I8, NPY_I8, 1, "int8"},      {XAI_I32, NPY_I32, 4, "int32"},
+              {XAI_I8, NPY_I8, 1, "int8"},      {XAI_I16, NPY_I16, 2, "int16"},
+              {XAI_U16, NPY_U16, 2, "uint16"},  {XAI_U32, NPY_U32, 4, "uint32"},
+              {XAI_U64, NPY_U64, 8, "uint64"},  {XAI_I32, NPY_I32, 4, "int32"},
               {XAI_I64, NPY_I64, 8, "int64"},   {XAI_BOOL, NPY_BOOL, 1, "bool"},
               {XAI_F16, NPY_F16, 2, "float16"}, {XAI_F64, NPY_F64, 8, "float64"},
               {XAI_BF16, 0, 2, "bfloat16"}};
@@ -161,6 +163,26 @@ int array_convert(const struct npy_array *from, size_t first, size_t count, int 
       if (whole(from, k, -128, 127, &n))
         return -1;
       ((int8_t *)to)[i] = (int8_t)n;
+      break;
+    case XAI_U16:
+      if (whole(from, k, 0, UINT16_MAX, &n))
+        return -1;
+      ((uint16_t *)to)[i] = (uint16_t)n;
+      break;
+    case XAI_I16:
+      if (whole(from, k, INT16_MIN, INT16_MAX, &n))
+        return -1;
+      ((int16_t *)to)[i] = (int16_t)n;
+      break;
+    case XAI_U32:
+      if (whole(from, k, 0, UINT32_MAX, &n))
+        return -1;
+      ((uint32_t *)to)[i] = (uint32_t)n;
+      break;
+    case XAI_U64:
+      if (whole(from, k, 0, INT64_MAX, &n))
+        return -1;
+      ((uint64_t *)to)[i] = (uint64_t)n;
       break;
     case XAI_I32:
       if (whole(from, k, INT32_MIN, INT32_MAX, &n))

@@ -2,7 +2,7 @@
  *
  *   opset 13                    opset com.example 1
  *   input x 1,3,N               float32; a dimension without a number is symbolic
- *   input ids i64 4             dtypes: f32 f64 f16 i64 i32 i8 u8 bool str
+ *   input ids i64 4             dtypes: f32 f64 f16 i64 i32 i16 i8 u16 u8 bool str
  *   const w 2,2 = 1 2 3 4       const w 3,3 = 0.5      one value fills; no dims: "const s = 1"
  *   const w 8,3 ~7              by chance, seed 7 (model_chance); ~+7 and ~-7: of one sign
  *   const k i64 2 = 1 2
@@ -44,8 +44,8 @@ static inline void mt_word(const char **s, char *to) {
 }
 
 static inline int mt_dtype(const char *word) {
-  static const char *const names[17] = {[1] = "f32", [2] = "u8",  [3] = "i8",   [6] = "i32",
-                                        [7] = "i64", [8] = "str", [9] = "bool", [10] = "f16",
+  static const char *const names[17] = {[1] = "f32", [2] = "u8",  [3] = "i8",   [4] = "u16",
+                                        [5] = "i16",  [6] = "i32",  [7] = "i64", [8] = "str", [9] = "bool", [10] = "f16",
                                         [11] = "f64"};
   for (int i = 0; i < 17; i++)
     if (names[i] && !strcmp(names[i], word)) return i;
@@ -99,7 +99,7 @@ static inline void mt_const(mt *m, const char **s) {
     if (!random) *s = end;
     float f = (float)v;
     int64_t k = (int64_t)v; /* little-endian: the low bytes come first */
-    size_t size = dtype == 7 || dtype == 11 ? 8 : dtype == 6 ? 4 : 1;
+    size_t size = dtype == 7 || dtype == 11 ? 8 : dtype == 6 ? 4 : dtype == 4 || dtype == 5 ? 2 : 1;
     if (dtype == 1) pb_raw(&data, &f, 4);
     else if (dtype == 11) pb_raw(&data, &v, 8);
     else pb_raw(&data, &k, size);

@@ -195,7 +195,7 @@ static void set_up(fixture *f, const op_case *row, const xai__op *op, xai__engin
   int n_in = 0;
   for (const char *s = row->in; *s; s += *s == ' ') f->in[n_in++] = parse_operand(&s);
   f->node = (xai__node){op, row->type, row->opset, n_in, row->n_out ? row->n_out : 1, f->index,
-                        f->index, take((int64_t)op->attr_size)};
+                        f->index, take((int64_t)op->attr_size), NULL};
   f->call = (xai__call){&f->node, n_in, f->node.n_out, f->view, f->out, f->in_static, e, &f->err};
 }
 

@@ -8,6 +8,7 @@
 static const op_case cases[] = {
 #include "op_cases_layers.inc"
 #include "op_cases_sequence.inc"
+#include "op_cases_quantised.inc"
 #include "op_cases_shapes.inc"
 };
 enum { CASES = sizeof cases / sizeof *cases };
@@ -354,7 +355,7 @@ START_TEST(every_operator_has_a_case) {
   char missing[4096] = "";
   for (size_t i = 0; xai__op_at(i); i++) {
     const char *type = xai__op_at(i)->type;
-    bool found = false;
+    bool found = xai__op_at(i)->expand != NULL; /* test_quantised.c */
     for (int k = 0; k < CASES && !found; k++)
       found = !strcmp(cases[k].type, type) && !cases[k].status;
     if (!found && strlen(missing) + strlen(type) + 2 < sizeof missing)

@@ -52,11 +52,15 @@ enum {
   XAI_F32 = 1,
   XAI_U8 = 2,
   XAI_I8 = 3,
+  XAI_U16 = 4,
+  XAI_I16 = 5,
   XAI_I32 = 6,
   XAI_I64 = 7,
   XAI_BOOL = 9,
   XAI_F16 = 10,
   XAI_F64 = 11,
+  XAI_U32 = 12,
+  XAI_U64 = 13,
   XAI_BF16 = 16
 };
 

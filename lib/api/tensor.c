@@ -6,7 +6,7 @@
 
 static int read_shape(int dtype, int rank, const int64_t *shape, xai__shape *out, xai_error *err) {
   int64_t n;
-  if (!xai__dtype_size(dtype))
+  if (!xai__dtype_size(dtype) || dtype == XAI_U4 || dtype == XAI_I4)
     return xai__fail(err, XAI_E_ARGUMENT, "dtype", "%d is no element type", dtype);
   if (rank < 0 || rank > XAI__MAX_RANK || (rank && !shape))
     return xai__fail(err, XAI_E_ARGUMENT, "rank", "rank is %d, not 0 to %d, or there is no shape",

@@ -19,6 +19,11 @@ static int make_steps(xai__planner *q) {
   return p->step && p->layer && p->reads ? XAI_OK : q->err->status;
 }
 
+/* How many of a node's results relevance may come through. */
+static int through(const xai__node *node) {
+  return node->op->only_first && node->n_out > 1 ? 1 : node->n_out;
+}
+
 static void choose_steps(xai__planner *q) {
   xai__plan *p = q->p;
   const xai_graph *g = p->graph;
@@ -31,7 +36,7 @@ static void choose_steps(xai__planner *q) {
     const xai__node *node = &p->steps.v[i].node;
     bool any = false;
     for (int k = 0; k < node->n_in; k++) any |= node->in[k] >= 0 && leads[node->in[k]];
-    for (int k = 0; k < node->n_out; k++)
+    for (int k = 0; k < through(node); k++)
       if (node->out[k] >= 0) leads[node->out[k]] |= any && p->value[node->out[k]].dtype == XAI_F32;
   }
   q->active[r->source] = true;
@@ -39,7 +44,7 @@ static void choose_steps(xai__planner *q) {
   for (int i = p->steps.n - 1; i >= 0; i--) {
     const xai__node *node = &p->steps.v[i].node;
     bool above = false;
-    for (int k = 0; k < node->n_out; k++) above |= node->out[k] >= 0 && q->active[node->out[k]];
+    for (int k = 0; k < through(node); k++) above |= node->out[k] >= 0 && q->active[node->out[k]];
     if (!above) continue;
     bool any = false;
     for (int k = 0; k < node->n_in; k++) {

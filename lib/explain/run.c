@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "explain/explain.h"
+#include "op/check.h"
 
 #define RUN_SCHEMA "output=final|logit"
 
@@ -39,10 +40,16 @@ static int choose(const xai_session *s, const xai_request *r, xai__arena *a, run
 static int give(const xai__plan *p, const char *name, int v, xai_result *out, xai_error *err) {
   const xai__view *view = &p->value[v];
   int declared = p->graph->values[v].dtype, dtype = xai__dtype_returned(declared ? declared : view->dtype);
-  if (xai__dtype_storage(dtype) != view->dtype) dtype = view->dtype;
+  bool quantized = view->dtype == XAI_F32 && xai__dtype_storage(dtype) == XAI_I64;
+  if (xai__dtype_storage(dtype) != view->dtype && !quantized) dtype = view->dtype;
   xai_tensor *t;
+  int64_t n = xai__count(&view->shape);
   XAI__TRY(xai__result_tensor(out, "output", name, dtype, &view->shape, &t, err));
-  xai__from_storage(dtype, view->data, xai__count(&view->shape), t->data);
+  for (int64_t i = 0; i < n && quantized; i++) { /* integers that are kept in float32 */
+    int64_t whole = xai__truncated((double)xai__f(view)[i]);
+    xai__from_storage(dtype, &whole, 1, (char *)t->data + (size_t)i * xai__dtype_size(dtype));
+  }
+  if (!quantized) xai__from_storage(dtype, view->data, n, t->data);
   return XAI_OK;
 }
 

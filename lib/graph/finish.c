@@ -165,8 +165,8 @@ static int fold_node(xai_graph *g, const xai__node *node, xai__engine *e, double
   return status;
 }
 
-static int declared_dtypes(xai_graph *g, const xai__node *node, xai_error *err) {
-  int *in = xai__new(g->memory, (size_t)node->n_in + 1, sizeof *in, err);
+static int declared_dtypes(xai_graph *g, xai__node *node, xai_error *err) {
+  int *in = xai__arena_new(&g->arena, (size_t)node->n_in + 1, sizeof *in, err);
   if (!in) return err->status;
   for (int k = 0; k < node->n_in; k++) in[k] = node->in[k] < 0 ? 0 : g->values[node->in[k]].dtype;
   for (int k = 0; k < node->n_out; k++) {
@@ -174,7 +174,7 @@ static int declared_dtypes(xai_graph *g, const xai__node *node, xai_error *err) 
     int *dtype = &g->values[node->out[k]].dtype;
     if (!*dtype) *dtype = node->op->dtype ? node->op->dtype(node, in, k) : in[0];
   }
-  xai__free(in);
+  node->declared = in;
   return XAI_OK;
 }
 
@@ -184,7 +184,7 @@ static int fold_constants(xai_graph *g, xai_error *err) {
   int kept = 0, status = XAI_OK;
   double budget = XAI__AHEAD;
   for (int i = 0; i < g->n_nodes && !status; i++) {
-    const xai__node node = g->nodes[i];
+    xai__node node = g->nodes[i];
     bool constant = true, is_static = true;
     for (int k = 0; k < node.n_in; k++) {
       if (node.in[k] < 0) continue;

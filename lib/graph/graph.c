@@ -1,6 +1,7 @@
 /* The graph's builder: names, values, nodes. */
 #include "graph/graph.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -245,6 +246,27 @@ static int check_operands(const xai__node *node, const char *what, const int *v,
   return XAI_OK;
 }
 
+/* ---- nodes that stand for others ---- */
+
+static int expansion_add(xai__expansion *x, const char *type, const char *out,
+                         const char *const *in, int n_in, const xai__attr *attrs, int n_attrs) {
+  /* The newest meaning of every operator, whatever the file's opset. */
+  return xai__graph_add_node(x->graph, "", type, INT_MAX, x->name, in, n_in, &out, 1, attrs, n_attrs,
+                             x->err);
+}
+
+static const char *expansion_inner(xai__expansion *x, const char *what) {
+  char name[512];
+  snprintf(name, sizeof name, "%.400s:%.64s", x->out[0], what);
+  return xai__arena_text(&x->graph->arena, name, strlen(name), x->err);
+}
+
+static bool expansion_single(const xai__expansion *x, const char *name) {
+  int v = xai__graph_find(x->graph, name);
+  return v >= 0 && x->graph->values[v].constant.data &&
+         xai__count(&x->graph->values[v].constant.shape) == 1;
+}
+
 int xai__graph_add_node(xai_graph *g, const char *domain, const char *type, int opset,
                         const char *name, const char *const *in, int n_in, const char *const *out,
                         int n_out, const xai__attr *attrs, int n_attrs, xai_error *err) {
@@ -258,6 +280,14 @@ int xai__graph_add_node(xai_graph *g, const char *domain, const char *type, int 
     return xai__fail(err, XAI_E_UNSUPPORTED, name,
                      "operator '%s' (domain '%s', opset %d) of node '%s' is not supported", type,
                      domain[0] ? domain : "ai.onnx", opset, name);
+  if (op->expand) {
+    xai__expansion x = {in, out, n_in, n_out, opset, attrs, n_attrs, name, g, err,
+                        expansion_add, expansion_inner, expansion_single};
+    if (n_in < op->min_in || n_in > op->max_in || n_out != 1)
+      return xai__fail(err, XAI_E_MODEL, name, "node '%s' (%s) has %d operands and %d results", name,
+                       type, n_in, n_out);
+    return op->expand(&x);
+  }
   if (g->n_nodes >= g->options.max_nodes)
     return xai__fail(err, XAI_E_LIMIT, name, "more than %lld nodes (max_nodes)",
                      (long long)g->options.max_nodes);

@@ -21,7 +21,8 @@ typedef struct builder {
   xai__step *of;   /* per node: its step */
   int *user;       /* per value: the one node that uses it, or -1 */
   int *parent;     /* per value: the tensor it is a pointwise function of, by one node, or -1 */
-  bool *scale;     /* per value: an inverse scale of a written-out normalisation */
+  bool *scale;     /* per value: a scale, held constant: of a written-out normalisation, or of a
+                    * quantisation by the data */
   bool *folded;    /* per node */
   bool *carries;   /* per value: relevance may come here */
   bool *is_linear; /* per value: has a linear layer among its ancestors */
@@ -258,7 +259,7 @@ static int find_softmax(builder *b) {
     xai__step *s = &b->of[i];
     XAI__TRY(xai__op_import(softmax, &axis, 1, attr, s->node.name, b->err));
     *in = x;
-    s->node = (xai__node){softmax, s->node.name, 13, 1, 1, in, s->node.out, attr};
+    s->node = (xai__node){softmax, s->node.name, 13, 1, 1, in, s->node.out, attr, NULL};
     s->cross = XAI__CROSS_OWN;
     s->operand = 0;
   }
@@ -347,10 +348,11 @@ static int classify(builder *b, xai__steps *steps) {
   for (int i = 0; i < g->n_nodes; i++) {
     if (b->folded[i]) continue;
     xai__step s = b->of[i];
-    bool carried = false, after_linear = false;
+    bool carried = false, after_linear = false, scale = false;
     for (int k = 0; k < s.node.n_in; k++) {
       if (is_static(b, s.node.in[k])) continue;
       carried |= b->carries[s.node.in[k]];
+      scale |= b->scale[s.node.in[k]];
       after_linear |= b->is_linear[s.node.in[k]];
     }
     s.embedding = !carried && is_embedding(b, &s);
@@ -364,6 +366,10 @@ static int classify(builder *b, xai__steps *steps) {
     for (int k = 0; k < s.node.n_out; k++)
       if (s.node.out[k] >= 0) {
         b->carries[s.node.out[k]] = s.embedding || (carried && s.cross != XAI__CROSS_NONE);
+        if ((k && s.node.op->only_first) || (scale && !carried)) {
+          b->scale[s.node.out[k]] = true;
+          b->carries[s.node.out[k]] = false;
+        }
         b->is_linear[s.node.out[k]] = after_linear;
       }
     steps->v[steps->n++] = s;

@@ -13,19 +13,25 @@ static const struct {
               {"float32", 4, XAI__WIRE_32},
               {"uint8", 5, XAI__WIRE_VARINT},
               {"int8", 5, XAI__WIRE_VARINT},
-              {"uint16", 0, 0},
-              {"int16", 0, 0},
+              {"uint16", 5, XAI__WIRE_VARINT},
+              {"int16", 5, XAI__WIRE_VARINT},
               {"int32", 5, XAI__WIRE_VARINT},
               {"int64", 7, XAI__WIRE_VARINT},
               {"string", 0, 0},
               {"bool", 5, XAI__WIRE_VARINT},
               {"float16", 5, XAI__WIRE_VARINT},
               {"float64", 10, XAI__WIRE_64},
-              {"uint32", 0, 0},
-              {"uint64", 0, 0},
+              {"uint32", 11, XAI__WIRE_VARINT},
+              {"uint64", 11, XAI__WIRE_VARINT},
               {"complex64", 0, 0},
               {"complex128", 0, 0},
-              {"bfloat16", 5, XAI__WIRE_VARINT}};
+              {"bfloat16", 5, XAI__WIRE_VARINT},
+              {"float8e4m3fn", 0, 0},
+              {"float8e4m3fnuz", 0, 0},
+              {"float8e5m2", 0, 0},
+              {"float8e5m2fnuz", 0, 0},
+              {"uint4", 5, XAI__WIRE_VARINT},
+              {"int4", 5, XAI__WIRE_VARINT}};
 #define N_DTYPES ((int64_t)(sizeof dtypes / sizeof *dtypes))
 
 typedef struct tensor_proto {
@@ -71,6 +77,13 @@ static int read_shape(xai__onnx_data *d, const xai__wire_list *dims, xai_error *
   return XAI_OK;
 }
 
+static bool is_packed(const xai__onnx_data *d) { return d->dtype == XAI_U4 || d->dtype == XAI_I4; }
+
+/* Elements as the file counts them: integers of four bits are two in one. */
+static int64_t stored_count(const xai__onnx_data *d) {
+  return is_packed(d) ? d->count / 2 + d->count % 2 : d->count;
+}
+
 /* Elements of the typed field, to `to` in declared dtype; NULL: counts them. */
 static int typed(const xai__onnx_data *d, unsigned char *to, int64_t *n, xai_error *err) {
   xai__wire w = d->message;
@@ -97,29 +110,40 @@ int xai__onnx_data_read(xai__wire tensor, xai__arena *a, xai__onnx_data *d, xai_
                      "tensor '%s' is a segment of a tensor, which is not supported", p.name);
   XAI__TRY(read_shape(d, &p.dims, err));
   size_t size = xai__dtype_size(d->dtype);
+  int64_t stored = stored_count(d);
   if (p.raw.p && p.raw.p != p.raw.end) {
     d->raw = p.raw.p;
-    if (xai__wire_left(&p.raw) != (size_t)d->count * size)
+    if (xai__wire_left(&p.raw) != (size_t)stored * size)
       return xai__fail(err, XAI_E_MODEL, p.name,
                        "tensor '%s' has shape %s (%s, %lld bytes) but %zu bytes of data", p.name,
                        xai__shape_text(&d->shape).text, xai__dtype_name(d->dtype),
-                       (long long)((size_t)d->count * size), xai__wire_left(&p.raw));
+                       (long long)((size_t)stored * size), xai__wire_left(&p.raw));
     return XAI_OK;
   }
   int64_t n;
   XAI__TRY(typed(d, NULL, &n, err));
-  if (n != d->count)
+  if (n != stored)
     return xai__fail(err, XAI_E_MODEL, p.name,
                      "tensor '%s' has shape %s (%s, %lld elements) but %lld elements of data",
                      p.name, xai__shape_text(&d->shape).text, xai__dtype_name(d->dtype),
-                     (long long)d->count, (long long)n);
+                     (long long)stored, (long long)n);
   return XAI_OK;
 }
 
+/* Two in a byte, the low four bits first, to one in a byte. */
+static void unpack(const xai__onnx_data *d, unsigned char *to) {
+  for (int64_t i = d->count - 1; i >= 0; i--) {
+    int bits = to[i / 2] >> (i % 2 ? 4 : 0) & 15;
+    to[i] = (unsigned char)(d->dtype == XAI_I4 && bits > 7 ? bits - 16 : bits);
+  }
+}
+
+/* To room for count elements. */
 static int copy_elements(const xai__onnx_data *d, void *to, xai_error *err) {
   int64_t n;
-  if (!d->raw) return typed(d, to, &n, err);
-  memcpy(to, d->raw, (size_t)d->count * xai__dtype_size(d->dtype));
+  if (!d->raw) XAI__TRY(typed(d, to, &n, err));
+  else memcpy(to, d->raw, (size_t)stored_count(d) * xai__dtype_size(d->dtype));
+  if (is_packed(d)) unpack(d, to);
   return XAI_OK;
 }
 
@@ -131,7 +155,7 @@ int xai__onnx_data_view(const xai__onnx_data *d, xai__arena *keep, xai__view *v,
   const void *from = d->raw;
   xai__arena scratch = {keep->memory, NULL};
   int status = XAI_OK;
-  if (!from) {
+  if (!from || is_packed(d)) {
     void *declared = xai__arena_new(&scratch, (size_t)d->count, xai__dtype_size(d->dtype), err);
     status = declared ? copy_elements(d, declared, err) : err->status;
     from = declared;
@@ -152,7 +176,9 @@ int xai__onnx_tensor(const unsigned char *data, size_t n, xai__memory *m, xai_te
   if (!n) return xai__fail(err, XAI_E_MODEL, NULL, "not an ONNX tensor: it is empty");
   int status = xai__onnx_data_read((xai__wire){data, data, data + n, "TensorProto"}, &scratch, &d,
                                    err);
-  if (!status) status = xai__tensor_new(m, d.dtype, &d.shape, &t, err);
+  if (!status)
+    status = xai__tensor_new(m, is_packed(&d) ? xai__dtype_returned(d.dtype) : d.dtype, &d.shape, &t,
+                             err);
   if (!status) status = copy_elements(&d, t->data, err);
   if (!status) *out = t;
   xai__arena_free(&scratch);

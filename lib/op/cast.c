@@ -1,8 +1,7 @@
 /* Cast, CastLike: between numbers, integers and booleans.
  *
  * Storage is float32 or int64. Narrow integers wrap as their type does; half and double are
- * computed as float32. Floating point to integer goes towards zero. CastLike only knows storage at
- * run time: its narrow results wrap when they leave the library. */
+ * computed as float32. Floating point to integer goes towards zero. */
 #include "op/check.h"
 #include "op/loop.h"
 
@@ -21,12 +20,16 @@ static int check(const xai__node *node, void *attr, xai_error *err) {
                    (long long)a->to);
 }
 
-/* 0: CastLike. */
-static int wanted(const xai__node *node) { return (int)((const cast_attr *)node->attr)->to; }
+/* 0: CastLike of an operand whose type is not known; then its storage counts. */
+static int wanted(const xai__node *node) {
+  int to = (int)((const cast_attr *)node->attr)->to;
+  return to || !node->declared ? to : node->declared[1];
+}
 
 static int dtype(const xai__node *node, const int *in_dtype, int k) {
+  int to = (int)((const cast_attr *)node->attr)->to;
   (void)k;
-  return wanted(node) ? wanted(node) : in_dtype[1];
+  return to ? to : in_dtype[1];
 }
 
 static int infer(xai__call *c) {
@@ -42,7 +45,10 @@ static int64_t narrowed(int dtype, int64_t v) {
   case XAI_BOOL: return v != 0;
   case XAI_U8: return (uint8_t)v;
   case XAI_I8: return (int8_t)(uint8_t)v;
+  case XAI_U16: return (uint16_t)v;
+  case XAI_I16: return (int16_t)(uint16_t)v;
   case XAI_I32: return (int32_t)(uint32_t)v;
+  case XAI_U32: return (uint32_t)v;
   default: return v;
   }
 }

@@ -61,7 +61,26 @@ typedef struct xai__node {
   int n_in, n_out;
   const int *in, *out; /* values; -1: optional and absent */
   const void *attr;    /* the operator's struct, filled from its fields */
+  const int *declared; /* data types of the operands as the file has them, 0: unknown; NULL: all */
 } xai__node;
+
+/* A node that stands for others, being replaced by them. */
+typedef struct xai__expansion xai__expansion;
+struct xai__expansion {
+  const char *const *in, *const *out; /* names, "" absent */
+  int n_in, n_out, opset;
+  const xai__attr *attrs;
+  int n_attrs;
+  const char *name;
+  struct xai_graph *graph;
+  xai_error *err;
+  /* Adds a node of one result. Attributes of the operator's own are checked as in a file. */
+  int (*add)(xai__expansion *x, const char *type, const char *out, const char *const *in, int n_in,
+             const xai__attr *attrs, int n_attrs);
+  /* A name for a tensor in between; NULL: no memory. */
+  const char *(*inner)(xai__expansion *x, const char *what);
+  bool (*single)(const xai__expansion *x, const char *name); /* a constant of one element */
+};
 
 /* How relevance crosses a node. */
 typedef enum {
@@ -159,6 +178,10 @@ struct xai__op {
   int (*axis)(const xai__node *node, int rank);
   const char *pass_option; /* option under which relevance passes it unchanged: "batchnorm" */
   int gate;     /* its result is a gate: one of xai__gate */
+  bool only_first; /* results but the first are scales: no derivative or relevance goes through them */
+  /* Adds the nodes that stand in its place, when a file is read. Such a row has arity, `since` and
+   * this, and no other function. */
+  int (*expand)(xai__expansion *x);
 };
 
 const xai__op *xai__op_find(const char *domain, const char *type); /* NULL if there is none */

@@ -83,32 +83,45 @@ TO(f16_in, uint16_t, float, xai__f16_to_f32(e))
 TO(bf16_in, uint16_t, float, xai__bf16_to_f32(e))
 TO(u8_in, uint8_t, int64_t, e)
 TO(i8_in, int8_t, int64_t, e)
+TO(u16_in, uint16_t, int64_t, e)
+TO(i16_in, int16_t, int64_t, e)
 TO(i32_in, int32_t, int64_t, e)
+TO(u32_in, uint32_t, int64_t, e)
 TO(i64_in, int64_t, int64_t, e)
 TO(bool_in, uint8_t, int64_t, e != 0)
 TO(f64_out, float, double, (double)e)
 TO(u8_out, int64_t, uint8_t, (uint8_t)e)
 TO(i8_out, int64_t, int8_t, (int8_t)e)
+TO(u16_out, int64_t, uint16_t, (uint16_t)e)
+TO(i16_out, int64_t, int16_t, (int16_t)e)
 TO(i32_out, int64_t, int32_t, (int32_t)e)
+TO(u32_out, int64_t, uint32_t, (uint32_t)e)
 TO(bool_out, int64_t, uint8_t, e != 0)
 
-/* Half floats are given back as float32 (callers ask for the storage dtype), so they have no way out. */
+/* Half floats and integers of four bits are given back as another type, so they have no way out.
+ * uint64 beyond the largest int64 is kept by its bits. */
 static const struct dtype {
-  int dtype, storage;
+  int dtype, storage, returned;
   size_t size;
   const char *name;
   void (*in)(const void *, int64_t, void *);
   void (*out)(const void *, int64_t, void *);
 } dtypes[] = {
-    {XAI_F32, XAI_F32, 4, "float32", f32_in, f32_in},
-    {XAI_F64, XAI_F32, 8, "float64", f64_in, f64_out},
-    {XAI_F16, XAI_F32, 2, "float16", f16_in, NULL},
-    {XAI_BF16, XAI_F32, 2, "bfloat16", bf16_in, NULL},
-    {XAI_U8, XAI_I64, 1, "uint8", u8_in, u8_out},
-    {XAI_I8, XAI_I64, 1, "int8", i8_in, i8_out},
-    {XAI_I32, XAI_I64, 4, "int32", i32_in, i32_out},
-    {XAI_I64, XAI_I64, 8, "int64", i64_in, i64_in},
-    {XAI_BOOL, XAI_I64, 1, "bool", bool_in, bool_out},
+    {XAI_F32, XAI_F32, XAI_F32, 4, "float32", f32_in, f32_in},
+    {XAI_F64, XAI_F32, XAI_F64, 8, "float64", f64_in, f64_out},
+    {XAI_F16, XAI_F32, XAI_F32, 2, "float16", f16_in, NULL},
+    {XAI_BF16, XAI_F32, XAI_F32, 2, "bfloat16", bf16_in, NULL},
+    {XAI_U4, XAI_I64, XAI_U8, 1, "uint4", u8_in, NULL},
+    {XAI_I4, XAI_I64, XAI_I8, 1, "int4", i8_in, NULL},
+    {XAI_U8, XAI_I64, XAI_U8, 1, "uint8", u8_in, u8_out},
+    {XAI_I8, XAI_I64, XAI_I8, 1, "int8", i8_in, i8_out},
+    {XAI_U16, XAI_I64, XAI_U16, 2, "uint16", u16_in, u16_out},
+    {XAI_I16, XAI_I64, XAI_I16, 2, "int16", i16_in, i16_out},
+    {XAI_I32, XAI_I64, XAI_I32, 4, "int32", i32_in, i32_out},
+    {XAI_U32, XAI_I64, XAI_U32, 4, "uint32", u32_in, u32_out},
+    {XAI_I64, XAI_I64, XAI_I64, 8, "int64", i64_in, i64_in},
+    {XAI_U64, XAI_I64, XAI_U64, 8, "uint64", i64_in, i64_in},
+    {XAI_BOOL, XAI_I64, XAI_BOOL, 1, "bool", bool_in, bool_out},
 };
 
 static const struct dtype *find(int dtype) {
@@ -134,7 +147,7 @@ const char *xai__dtype_name(int dtype) {
 
 int xai__dtype_returned(int dtype) {
   const struct dtype *d = find(dtype);
-  return d && d->out ? dtype : XAI_F32;
+  return d ? d->returned : XAI_F32;
 }
 
 void xai__to_storage(int dtype, const void *from, int64_t n, void *to) {

@@ -11,6 +11,9 @@
 
 #define XAI__MAX_RANK 8
 
+/* Types that files have and callers are given as XAI_U8 and XAI_I8: one byte an element. */
+enum { XAI_U4 = 21, XAI_I4 = 22 };
+
 typedef struct xai__shape {
   int rank;
   int64_t d[XAI__MAX_RANK];
@@ -43,7 +46,7 @@ xai__shape_text_t xai__shape_text(const xai__shape *s);
 int xai__dtype_storage(int dtype);      /* XAI_F32, XAI_I64, or 0 if unknown */
 size_t xai__dtype_size(int dtype);      /* bytes an element; 0 if unknown */
 const char *xai__dtype_name(int dtype); /* "float32" */
-int xai__dtype_returned(int dtype);     /* what a caller is given: half floats as XAI_F32 */
+int xai__dtype_returned(int dtype);     /* what a caller is given: XAI_F32 for half floats */
 /* n elements of `dtype` at `from` (any alignment, little-endian) to storage, and back. */
 void xai__to_storage(int dtype, const void *from, int64_t n, void *to);
 void xai__from_storage(int dtype, const void *from, int64_t n, void *to);
