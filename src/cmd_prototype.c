@@ -145,7 +145,7 @@ static int add_params(struct work *w) {
     const char *name, *value;
   } given[] = {{"score", c->score},       {"steps", c->steps},       {"rate", c->rate},
                {"optimizer", c->optimizer}, {"momentum", c->momentum}, {"restarts", c->restarts},
-               {"noise", c->noise},       {"low", c->low},           {"high", c->high},
+               {"keep", c->keep},         {"noise", c->noise},       {"low", c->low},           {"high", c->high},
                {"jitter", c->jitter},     {"blur", c->blur},         {"frequency", c->frequency}};
   int code = EXIT_FINE;
   for (size_t i = 0; i < sizeof given / sizeof given[0] && !code; i++) {

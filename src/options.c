@@ -47,6 +47,7 @@ static const struct row rows[] = {
      "how it climbs (default: adam)"},
     {"momentum", 0, TEXT, "M", FOR_PROTOTYPE, AT(climb.momentum), "of adam and momentum (default: 0.9)"},
     {"restarts", 0, TEXT, "N", FOR_PROTOTYPE, AT(climb.restarts), "prototypes a target (default: 1)"},
+    {"keep", 0, CHOICE, "all|best", FOR_PROTOTYPE, AT(climb.keep), "which of the restarts (default: all)"},
     {"init", 0, TEXT, "I", FOR_PROTOTYPE, AT(climb.init),
      "noise | zeros | mean | FILE: where it starts (default: noise)"},
     {"noise", 0, TEXT, "S", FOR_PROTOTYPE, AT(climb.noise),

@@ -30,7 +30,7 @@ struct texts {
 
 /* Parameters of an ascent, as they were given; NULL: not. */
 struct climb {
-  const char *score, *steps, *rate, *optimizer, *momentum, *restarts, *init, *noise, *low, *high,
+  const char *score, *steps, *rate, *optimizer, *momentum, *restarts, *keep, *init, *noise, *low, *high,
       *jitter, *blur, *frequency;
   int64_t trace;
 };

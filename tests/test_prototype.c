@@ -311,6 +311,31 @@ START_TEST(same_bits_however_it_runs) {
 }
 END_TEST
 
+/* Of several restarts the one of the highest score. */
+START_TEST(the_best_restart) {
+  net n = net_open(pictures, 1), d = net_open(decoder, 1);
+  xai_tensor *classes = INTS(3, 4, 0, 2);
+  for (int coded = 0; coded < 2; coded++) {
+    ask a = {"prototype,steps=10,restarts=5,noise=1", .target = classes, .decoder = coded ? d.g : NULL};
+    xai_result *all = explain(&n, a);
+    a.method = "prototype,steps=10,restarts=5,noise=1,keep=best";
+    xai_result *best = explain(&n, a);
+    for (int k = 0; k < 3; k++) {
+      int first = 5 * k;
+      for (int i = first; i < 5 * k + 5; i++)
+        if (score(all, i) > score(all, first)) first = i;
+      ck_assert_double_eq(score(best, k), score(all, first));
+      ck_assert(!memcmp(values(best, "prototype", NULL) + 64 * k, values(all, "prototype", NULL) + 64 * first, 64 * 4));
+    }
+    xai_result_free(all);
+    xai_result_free(best);
+  }
+  xai_tensor_free(classes);
+  net_close(&n);
+  net_close(&d);
+}
+END_TEST
+
 /* A start that is given; with further restarts around it. */
 START_TEST(starts) {
   net n = net_open(pictures, 1);
@@ -584,6 +609,7 @@ int main(void) {
   tcase_add_test(c, the_identity_decodes_nothing);
   tcase_add_test(c, search_in_code_space);
   tcase_add_test(c, same_bits_however_it_runs);
+  tcase_add_test(c, the_best_restart);
   tcase_add_test(c, starts);
   tcase_add_test(c, the_other_inputs_are_fixed);
   tcase_add_test(c, a_cancelled_ascent_gives_its_best);

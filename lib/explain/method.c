@@ -45,7 +45,7 @@ static const xai__method methods[] = {
                xai__extra_windows),
     {.name = "prototype",
      .schema = "score=log-prob|logit;" XAI__ASCENT_SCHEMA "init=noise|zeros|mean;noise=0.1[0,inf];"
-               "restarts=1[1,100000];jitter=0[0,1000]",
+               "restarts=1[1,100000];keep=all|best;jitter=0[0,1000]",
      .alone = xai__prototype,
      .alone_bill = xai__prototype_bill},
 #if XAI_LRP

@@ -24,6 +24,7 @@ typedef struct climb {
   double *score, *prior;    /* now: [room], [terms][room] */
   double *best_score, *best_prior, *top; /* there: also F */
   bool met;                 /* every item has a best */
+  int64_t *shown, per;      /* the items handed over: `per` a target */
   xai_tensor *trace_step, *trace_score, *trace_prior; /* or NULL */
 } climb;
 
@@ -111,11 +112,11 @@ static int evaluate(climb *k, float *z, const int64_t shift[2], int64_t step) {
   return XAI_OK;
 }
 
-/* F of item i. */
-static double total(const climb *k, int64_t i) {
-  double f = k->score[i];
+/* F of item i from its parts. */
+static double total(const climb *k, const double *score, const double *prior, int64_t i) {
+  double f = score[i];
   for (size_t t = 0; t < k->s.n_terms; t++)
-    f += k->s.j.r->terms[t].weight * k->prior[t * (size_t)k->s.room + (size_t)i];
+    f += k->s.j.r->terms[t].weight * prior[t * (size_t)k->s.room + (size_t)i];
   return f;
 }
 
@@ -132,7 +133,7 @@ static int keep_best(climb *k, int64_t step) {
   const int64_t size = k->a.size;
   for (int64_t i = 0; i < k->s.room; i++) {
     const float *z = k->z + i * size;
-    double f = total(k, i);
+    double f = total(k, k->score, k->prior, i);
     bool sound = isfinite(f) && xai__all_finite(k->g + i * size, size);
     for (int64_t e = 0; e < size; e++) sound &= fabsf(z[e]) < 1e12f;
     if (!sound)
@@ -212,57 +213,77 @@ static int make_trace(climb *k) {
   return xai__result_tensor(s->j.out, "trace", "prior", XAI_F32, &prior, &k->trace_prior, s->j.err);
 }
 
-/* "name" [items][...] from rows of a chunk's shape. */
-static int give(climb *k, const char *name, const xai__shape *chunk, float **to) {
-  xai__shape shape = *chunk;
-  xai_tensor *t;
-  shape.d[0] = k->s.items;
-  XAI__TRY(xai__result_tensor(k->s.j.out, name, NULL, XAI_F32, &shape, &t, k->s.j.err));
-  *to = t->data;
+/* Every restart, or of each target the one of the highest F. */
+static int choose_shown(climb *k) {
+  const xai__search *s = &k->s;
+  const bool all = xai__params_is(&s->j.params, "keep", "all");
+  k->per = all ? s->restarts : 1;
+  k->shown = xai__arena_new(&k->s.arena, (size_t)s->items, sizeof *k->shown, s->j.err);
+  if (!k->shown) return s->j.err->status;
+  for (int64_t i = 0; i < s->items; i++) {
+    int64_t *to = &k->shown[all ? i : i / s->restarts];
+    if (all || i % s->restarts == 0 ||
+        total(k, k->best_score, k->best_prior, i) > total(k, k->best_score, k->best_prior, *to))
+      *to = i;
+  }
   return XAI_OK;
 }
 
-/* The pictures that the best codes make. */
-static int decode_best(climb *k, float *to) {
+/* The pictures that the best codes make, each at its item's place; *size numbers an item. */
+static int decode_best(climb *k, float **pictures, int64_t *size) {
   xai__search *s = &k->s;
-  const int64_t x = xai__span(&s->x, 1, s->x.rank);
   const xai__watch unwatched = {0};
+  *size = xai__span(&s->x, 1, s->x.rank);
+  *pictures = xai__arena_new(&s->arena, (size_t)(s->room * *size), sizeof **pictures, s->j.err);
+  if (!*pictures) return s->j.err->status;
   for (int64_t c = 0; c < s->chunks; c++) {
-    const int64_t first = c * s->chunk, n = s->items - first < s->chunk ? s->items - first : s->chunk;
-    void *code = k->best + first * k->a.size;
+    void *code = k->best + c * s->chunk * k->a.size;
     XAI__TRY(xai__forward(s->decode, &code, &unwatched, s->j.err));
-    memcpy(to + first * x, s->decode->value[s->picture].data, (size_t)(n * x) * sizeof *to);
+    memcpy(*pictures + c * s->chunk * *size, s->decode->value[s->picture].data,
+           (size_t)(s->chunk * *size) * sizeof **pictures);
   }
+  return XAI_OK;
+}
+
+/* "name": of from[room][size] the items that are shown, in a chunk's shape. */
+static int give_items(climb *k, const char *name, const xai__shape *chunk, const float *from, int64_t size) {
+  xai__shape shape = *chunk;
+  xai_tensor *t;
+  shape.d[0] = k->s.targets * k->per;
+  XAI__TRY(xai__result_tensor(k->s.j.out, name, NULL, XAI_F32, &shape, &t, k->s.j.err));
+  for (int64_t i = 0; i < shape.d[0]; i++)
+    memcpy((float *)t->data + i * size, from + k->shown[i] * size, (size_t)size * sizeof *from);
   return XAI_OK;
 }
 
 static int give_scores(climb *k) {
   xai__search *s = &k->s;
   xai_error *err = s->j.err;
-  xai__shape two = {2, {s->targets, s->restarts}};
-  xai__shape three = {3, {(int64_t)s->n_terms, s->targets, s->restarts}};
+  const int64_t n = s->targets * k->per, n_terms = (int64_t)s->n_terms;
+  xai__shape two = {2, {s->targets, k->per}}, three = {3, {n_terms, s->targets, k->per}};
   xai_tensor *score, *prior, *target;
   XAI__TRY(xai__result_tensor(s->j.out, "score", NULL, XAI_F32, &two, &score, err));
   XAI__TRY(xai__result_tensor(s->j.out, "prior", NULL, XAI_F32, &three, &prior, err));
-  for (int64_t i = 0; i < s->items; i++) ((float *)score->data)[i] = (float)k->best_score[i];
-  for (int64_t t = 0; t < three.d[0]; t++)
-    for (int64_t i = 0; i < s->items; i++)
-      ((float *)prior->data)[t * s->items + i] = (float)k->best_prior[t * s->room + i];
+  for (int64_t i = 0; i < n; i++) ((float *)score->data)[i] = (float)k->best_score[k->shown[i]];
+  for (int64_t t = 0; t < n_terms; t++)
+    for (int64_t i = 0; i < n; i++)
+      ((float *)prior->data)[t * n + i] = (float)k->best_prior[t * s->room + k->shown[i]];
   if (s->j.r->target->dtype != XAI_I64) return XAI_OK;
   XAI__TRY(xai__result_tensor(s->j.out, "target", NULL, XAI_I64, &two, &target, err));
-  for (int64_t i = 0; i < s->items; i++)
-    ((int64_t *)target->data)[i] = ((const int64_t *)s->j.r->target->data)[i / s->restarts];
+  for (int64_t i = 0; i < n; i++)
+    ((int64_t *)target->data)[i] = ((const int64_t *)s->j.r->target->data)[i / k->per];
   return XAI_OK;
 }
 
 static int give_all(climb *k, bool partial) {
   xai__search *s = &k->s;
-  float *z, *x;
-  XAI__TRY(give(k, s->decode ? "code" : "prototype", &s->z, &z));
-  memcpy(z, k->best, (size_t)(s->items * k->a.size) * sizeof *z);
+  float *pictures;
+  int64_t size;
+  XAI__TRY(choose_shown(k));
+  XAI__TRY(give_items(k, s->decode ? "code" : "prototype", &s->z, k->best, k->a.size));
   if (s->decode) {
-    XAI__TRY(give(k, "prototype", &s->x, &x));
-    XAI__TRY(decode_best(k, x));
+    XAI__TRY(decode_best(k, &pictures, &size));
+    XAI__TRY(give_items(k, "prototype", &s->x, pictures, size));
   }
   XAI__TRY(give_scores(k));
   XAI__TRY(xai__job_report(&s->j));
@@ -304,7 +325,7 @@ int xai__prototype_bill(xai_session *s, const xai_request *r, int64_t *bytes, xa
     const xai__plan *plans[] = {k.s.j.plan, k.s.decode};
     const int64_t trace = r->trace > 0 ? k.a.steps / r->trace + 1 : 0, terms = 1 + (int64_t)k.s.n_terms;
     *bytes = xai__arena_bytes(&k.s.arena) + 2 * xai__arena_bytes(&k.s.j.in.arena) +
-             k.s.items * (k.a.size + xai__count(&k.s.x) / k.s.chunk + 8 * terms * (1 + trace)) * (int64_t)sizeof(float) + (1 << 14);
+             k.s.room * (k.a.size + 2 * xai__count(&k.s.x) / k.s.chunk + 8 * terms * (1 + trace)) * (int64_t)sizeof(float) + (1 << 14);
     for (int i = 0; i < 2; i++)
       if (plans[i]) *bytes += plans[i]->bytes + plans[i]->scratch + xai__arena_bytes(&plans[i]->arena);
   }
