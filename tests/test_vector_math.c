@@ -1,5 +1,5 @@
-/* Vectorised functions and rows, for every instruction set of this machine: against double precision
- * within a bound in units of the last place, and the same bits at every position of an array. */
+/* Vectorised functions and rows, for every instruction set of this machine: against double
+ * precision within a bound in units of the last place, and the same bits at every position of an array. */
 #include <check.h>
 #include <float.h>
 #include <math.h>
@@ -221,7 +221,8 @@ START_TEST(normalised_rows_are_those_of_the_definition) {
         hm += (double)w[i / step] * (double)g[i] / n;
         hn += (double)w[i / step] * (double)g[i] * ((double)x[i] - mean) * inverse / n;
       }
-      xai__norm c = {.n = n, .inner = step, .epsilon = 0.25f, .x = x, .g = g, .w = w, .b = b, .y = y};
+      xai__norm c = {.n = n, .inner = step, .epsilon = 0.25f,
+                     .x = x, .g = g, .w = w, .b = b, .y = y};
       s->norm_forward(&c);
       c.y = dx;
       s->norm_vjp(&c);

@@ -1,10 +1,14 @@
 /* The blocked loops around the tile kernel.
  *
- * A task owns a rectangle of z. For each block of rows it packs the rows once, then walks the lane
- * panels: pack one, multiply it with every row tile, finish the tile while it is in L1. Where K is
- * too long for a packed lane panel to stay in L2, it is cut, and the partial tiles wait in `slots`
- * between the pieces. Cuts are at multiples of XAI__PIECE, so that neither they nor the rectangle
- * change the order of a sum. */
+ * Where one product is spread over threads, its rows are packed once, by all of them, a block of
+ * rows at a time, and a task is a panel of lanes (and a part of the row tiles, where panels are
+ * few). Where there are many batches, a task is a batch and packs its rows itself.
+ *
+ * A panel is packed and multiplied with every row tile, and each tile finished while it is in L1.
+ * Where K is too long for a packed panel to stay in L2, it is cut into pieces, and the partial
+ * tiles wait in `slots` between them; cuts are at multiples of XAI__PIECE, so that they do not
+ * change the order of a sum. While a panel is multiplied, the tile kernel fetches what is packed
+ * next into the cache. */
 #include "engine/gemm.h"
 
 #include "engine/state.h"
@@ -12,27 +16,36 @@
 #define LONGEST_K 1536
 #define LONGEST_K_OF_FEW_ROWS 256 /* a panel is used once or twice: keep it in L1 */
 #define FEW_ROWS 4
-#define ROW_FLOATS (640 * 1024)   /* packed rows of one task */
-#define MOST_ROWS 4096            /* of one task's block */
-#define SLOT_FLOATS (256 * 1024)
-#define SMALL_WORK (64 * 1024)    /* multiplications that are not worth a second thread */
+#define OWN_FLOATS (640 * 1024)     /* packed rows of a task */
+#define SHARED_FLOATS (2048 * 1024) /* packed rows of all threads */
+#define SMALL_WORK (64 * 1024)      /* multiplications that are not worth a second thread */
 #define TASKS_A_THREAD 3
-
-typedef struct job {
-  const xai__kernels *k;
-  const xai__problem *p;
-  int64_t row_parts, lane_parts; /* of one batch */
-  int64_t k_pieces, row_block, lane_block;
-  bool all_of_k; /* of the rows is packed at once: lanes are then read from end to end */
-  int panel; /* lanes of a full panel */
-  size_t rows_size, panel_size, slots_size;
-  float *scratch;
-  int64_t *row_at; /* [threads][row_block] */
-} job;
 
 typedef struct range {
   int64_t begin, end;
 } range;
+
+typedef struct job {
+  const xai__kernels *k;
+  const xai__problem *p;
+  int threads;
+  bool shared;         /* rows are packed for all threads */
+  int64_t batch;       /* shared: being worked on */
+  range rows;          /* the block of rows being worked on; otherwise all of them */
+  int64_t row_block;   /* rows of a block */
+  int64_t row_parts;   /* shared: of a panel's tiles */
+  int64_t k_pieces;
+  int panel;           /* lanes of a full panel */
+  size_t rows_size, panel_size, slots_size;
+  float *packed_rows;  /* [1 or threads][rows_size] */
+  float *packed_panel; /* [threads][panel_size] */
+  float *slots;        /* [threads][slots_size] */
+  int64_t *row_at;     /* [1 or threads][row_block] */
+} job;
+
+static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+static int64_t at_most(int64_t a, int64_t b) { return a < b ? a : b; }
+static int64_t at_least(int64_t a, int64_t b) { return a > b ? a : b; }
 
 /* Part i of `parts` of [begin, end), boundaries at multiples of `unit` behind begin. */
 static range part(range r, int64_t parts, int64_t unit, int64_t i) {
@@ -44,183 +57,197 @@ static range part(range r, int64_t parts, int64_t unit, int64_t i) {
   return out;
 }
 
-static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
-static int64_t at_most(int64_t a, int64_t b) { return a < b ? a : b; }
-static int64_t at_least(int64_t a, int64_t b) { return a > b ? a : b; }
-
-/* ---- one task ---- */
-
-static void pack(const job *j, const xai__side *s, int64_t batch, int64_t first, int n, range k,
-                 int width, float *to) {
-  s->pack(s, j->k, batch, first, n, k.begin, k.end, width, to);
-  if (s->edit.form != XAI__ONES && !xai__edit_is_identity(s->edit))
-    j->k->edit(s->edit, to, (k.end - k.begin) * width);
-}
+static int64_t length(range r) { return r.end - r.begin; }
 
 static range piece_of_k(const job *j, int64_t i) {
   return part((range){0, j->p->k}, j->k_pieces, XAI__PIECE, i);
 }
 
-/* Row tiles of a block differ by at most one in height and lie behind each other. */
-static int64_t row_tiles(const job *j, range rows) {
-  return ceil_div(rows.end - rows.begin, j->k->rows);
+/* ---- packing ---- */
+
+static void pack(const job *j, const xai__side *s, int64_t batch, int64_t first, int n, range k,
+                 int width, float *to) {
+  if (k.begin >= k.end) return;
+  s->pack(s, j->k, batch, first, n, k.begin, k.end, width, to);
+  if (s->edit.form != XAI__ONES && !xai__edit_is_identity(s->edit))
+    j->k->edit(s->edit, to, length(k) * width);
 }
 
-static void pack_rows(const job *j, int64_t batch, range rows, range k, float *to) {
-  const int64_t tiles = row_tiles(j, rows);
-  for (int64_t t = 0; t < tiles; t++) {
-    const range r = part(rows, tiles, 1, t);
-    const int n = (int)(r.end - r.begin);
-    pack(j, j->p->row, batch, r.begin, n, k, n, to);
-    to += (k.end - k.begin) * n;
-  }
+/* Row tiles of a block differ by at most one in height. Packed, they lie as far apart as the
+ * highest of them, with some slack for what packing spills; tiles of a piece of K are together. */
+static int64_t row_tiles(const job *j) { return ceil_div(length(j->rows), j->k->rows); }
+static range row_tile(const job *j, int64_t t) { return part(j->rows, row_tiles(j), 1, t); }
+
+static int64_t tile_at(const job *j, int64_t piece, int64_t t) {
+  const range k = piece_of_k(j, piece);
+  return row_tiles(j) * (k.begin * j->k->rows + piece * XAI__MAX_VECTOR) +
+         t * (length(k) * j->k->rows + XAI__MAX_VECTOR);
 }
 
-/* The rows and lanes being worked on, and their parts of the offsets in z. */
+static void pack_tile(const job *j, int64_t batch, int64_t t, float *to) {
+  const range r = row_tile(j, t);
+  const int n = (int)length(r);
+  for (int64_t i = 0; i < j->k_pieces; i++)
+    pack(j, j->p->row, batch, r.begin, n, piece_of_k(j, i), n, to + tile_at(j, i, t));
+}
+
+/* ---- a panel ---- */
+
+/* The piece of a panel being worked on. */
 typedef struct area {
-  int64_t batch;
-  range rows, lanes, k;
+  int64_t batch, piece;
+  range tiles, lanes;
+  const float *rows;
   const int64_t *row_at, *lane_at;
-  bool first, last; /* piece of K */
 } area;
+
+static int lanes_of(const job *j, int64_t lane) {
+  return (int)at_most(j->panel, j->p->lane->count - lane);
+}
+
+static int width_of(const job *j, int64_t lane) {
+  return lanes_of(j, lane) > j->k->vector ? j->panel : j->k->vector;
+}
 
 static void finish(const job *j, const area *s, range tile, int width, float *acc) {
   const xai__problem *p = j->p;
   const int64_t first = p->spot.bias_kind == XAI__BIAS_OF_ROW ? tile.begin : s->lanes.begin;
-  j->k->finish(&p->spot, acc, (int)(tile.end - tile.begin), (int)(s->lanes.end - s->lanes.begin),
-               width, s->row_at + (tile.begin - s->rows.begin), s->lane_at,
+  j->k->finish(&p->spot, acc, (int)length(tile), (int)length(s->lanes), width,
+               s->row_at + (tile.begin - j->rows.begin), s->lane_at,
                s->batch * p->bias_per_batch + first);
 }
 
-/* One lane panel against all row tiles of the block, over one piece of K. */
-static void multiply(const job *j, const area *s, const float *a, const float *b, float *slot) {
-  const int vectors = s->lanes.end - s->lanes.begin > j->k->vector ? 2 : 1;
-  const int64_t tiles = row_tiles(j, s->rows), k = s->k.end - s->k.begin;
-  for (int64_t t = 0; t < tiles; t++) {
-    const range tile = part(s->rows, tiles, 1, t);
-    const int n = (int)(tile.end - tile.begin);
-    j->k->tile(n, vectors, k, a, b, slot, !s->first);
-    if (s->last) finish(j, s, tile, vectors * j->k->vector, slot);
-    a += k * n;
-    if (!(s->first && s->last)) slot += (int64_t)j->k->rows * j->panel;
+/* Multiplies a packed panel with the row tiles, which fetch `next` on the way. */
+static void multiply(const job *j, const area *s, const float *b, xai__fetch next, float *slot) {
+  const int width = width_of(j, s->lanes.begin), vectors = width / j->k->vector;
+  const int64_t k = length(piece_of_k(j, s->piece)), fetched = k / XAI__AHEAD;
+  const bool first = s->piece == 0, last = s->piece == j->k_pieces - 1;
+  for (int64_t t = s->tiles.begin; t < s->tiles.end; t++) {
+    const range tile = row_tile(j, t);
+    const xai__fetch some = {next.at, next.step, at_most(fetched, next.count)};
+    j->k->tile((int)length(tile), vectors, k, s->rows + tile_at(j, s->piece, t), b, slot, !first,
+               next.count > 0 ? some : (xai__fetch){b, 0, 0});
+    next.at += some.count * next.step;
+    next.count -= some.count;
+    if (last) finish(j, s, tile, width, slot);
+    if (j->k_pieces > 1) slot += (int64_t)j->k->rows * j->panel;
   }
 }
 
-/* Piece `i` of K for the lane panel that begins at `lane`. */
-static void panel(const job *j, area *s, int64_t i, int64_t lane, int64_t end, const float *rows,
-                  float *packed, int64_t *lane_at, float *slot) {
-  const int n = (int)at_most(j->panel, end - lane);
-  const int width = n > j->k->vector ? 2 * j->k->vector : j->k->vector;
-  s->first = i == 0;
-  s->last = i == j->k_pieces - 1;
-  s->k = piece_of_k(j, i);
+/* The panel at `lane`, all of K; then comes, as a rule, the one at `then`. */
+static void panel(const job *j, area *s, int64_t lane, int64_t then, int thread) {
+  const xai__side *side = j->p->lane;
+  const int n = lanes_of(j, lane);
+  float *packed = j->packed_panel + (size_t)thread * j->panel_size;
+  int64_t lane_at[XAI__MAX_LANES];
   s->lanes = (range){lane, lane + n};
   s->lane_at = lane_at;
-  if (s->last) j->p->lane->place(j->p->lane, s->batch, lane, n, lane_at);
-  pack(j, j->p->lane, s->batch, lane, n, s->k, width, packed);
-  multiply(j, s, rows, packed, slot);
-}
-
-static void block(const job *j, int64_t batch, range rows, range lanes, int thread) {
-  float *packed_rows =
-      j->scratch + (size_t)thread * (j->rows_size + j->panel_size + j->slots_size);
-  float *packed = packed_rows + j->rows_size, *slots = packed + j->panel_size;
-  int64_t *row_at = j->row_at + thread * j->row_block, lane_at[XAI__MAX_LANES];
-  area s = {.batch = batch, .rows = rows, .row_at = row_at};
-  const int64_t height = rows.end - rows.begin;
-  const int64_t slots_a_panel = j->k_pieces > 1 ? row_tiles(j, rows) * j->k->rows * j->panel : 0;
-  j->p->row->place(j->p->row, batch, rows.begin, (int)height, row_at);
-  if (j->all_of_k) {
-    for (int64_t i = 0; i < j->k_pieces; i++)
-      pack_rows(j, batch, rows, piece_of_k(j, i), packed_rows + height * piece_of_k(j, i).begin);
-    for (int64_t l = lanes.begin; l < lanes.end; l += j->panel)
-      for (int64_t i = 0; i < j->k_pieces; i++)
-        panel(j, &s, i, l, lanes.end, packed_rows + height * piece_of_k(j, i).begin, packed,
-              lane_at, slots);
-    return;
-  }
-  for (int64_t i = 0; i < j->k_pieces; i++) {
-    float *slot = slots;
-    pack_rows(j, batch, rows, piece_of_k(j, i), packed_rows);
-    for (int64_t l = lanes.begin; l < lanes.end; l += j->panel, slot += slots_a_panel)
-      panel(j, &s, i, l, lanes.end, packed_rows, packed, lane_at, slot);
+  side->place(side, s->batch, lane, n, lane_at);
+  for (s->piece = 0; s->piece < j->k_pieces; s->piece++) {
+    const bool more = s->piece + 1 < j->k_pieces;
+    const int64_t next = more ? lane : then;
+    const range k = piece_of_k(j, more ? s->piece + 1 : 0);
+    xai__fetch fetch = {0};
+    if (side->ahead && next < side->count)
+      fetch = side->ahead(side, s->batch, next, k.begin, k.end);
+    pack(j, side, s->batch, lane, n, piece_of_k(j, s->piece), width_of(j, lane), packed);
+    multiply(j, s, packed, fetch, j->slots + (size_t)thread * j->slots_size);
   }
 }
 
-static void task(void *ctx, int64_t index, int thread) {
+/* ---- tasks ---- */
+
+static range all_tiles(const job *j) { return (range){0, row_tiles(j)}; }
+
+static int64_t lane_panels(const job *j) { return ceil_div(j->p->lane->count, j->panel); }
+
+static void own_batch(void *ctx, int64_t batch, int thread) {
   const job *j = ctx;
-  const int64_t lane_part = index % j->lane_parts, above = index / j->lane_parts;
-  const int64_t row_part = above % j->row_parts, batch = above / j->row_parts;
-  const range rows = part((range){0, j->p->row->count}, j->row_parts, 1, row_part);
-  const range lanes = part((range){0, j->p->lane->count}, j->lane_parts, j->panel, lane_part);
-  const int64_t row_blocks = ceil_div(rows.end - rows.begin, j->row_block);
-  for (int64_t r = 0; r < row_blocks; r++) {
-    const range some_rows = part(rows, row_blocks, 1, r);
-    for (int64_t l = lanes.begin; l < lanes.end; l += j->lane_block)
-      block(j, batch, some_rows, (range){l, at_most(l + j->lane_block, lanes.end)}, thread);
-  }
+  float *rows = j->packed_rows + (size_t)thread * j->rows_size;
+  int64_t *row_at = j->row_at + thread * j->row_block;
+  area s = {.batch = batch, .tiles = all_tiles(j), .rows = rows, .row_at = row_at};
+  j->p->row->place(j->p->row, batch, 0, (int)length(j->rows), row_at);
+  for (int64_t t = 0; t < row_tiles(j); t++) pack_tile(j, batch, t, rows);
+  for (int64_t i = 0, n = lane_panels(j); i < n; i++)
+    panel(j, &s, i * j->panel, (i + 1) * j->panel, thread);
+}
+
+static void shared_tile(void *ctx, int64_t tile, int thread) {
+  const job *j = ctx;
+  (void)thread;
+  pack_tile(j, j->batch, tile, j->packed_rows);
+}
+
+/* Threads take turns, as a rule. */
+static void shared_panel(void *ctx, int64_t index, int thread) {
+  const job *j = ctx;
+  const int64_t n = lane_panels(j), i = index % n;
+  area s = {.batch = j->batch, .rows = j->packed_rows, .row_at = j->row_at};
+  s.tiles = part(all_tiles(j), j->row_parts, 1, index / n);
+  panel(j, &s, i * j->panel, (i + j->threads) * j->panel, thread);
+}
+
+static void run_shared(xai__engine *e, job *j) {
+  const range rows = j->rows;
+  const int64_t blocks = ceil_div(length(rows), j->row_block);
+  for (j->batch = 0; j->batch < j->p->batch; j->batch++)
+    for (int64_t i = 0; i < blocks; i++) {
+      j->rows = part(rows, blocks, 1, i);
+      j->row_parts = at_most(ceil_div((int64_t)j->threads * TASKS_A_THREAD, lane_panels(j)),
+                             row_tiles(j));
+      j->p->row->place(j->p->row, j->batch, j->rows.begin, (int)length(j->rows), j->row_at);
+      xai__pool_run(e->pool, row_tiles(j), shared_tile, j);
+      xai__pool_run(e->pool, lane_panels(j) * j->row_parts, shared_panel, j);
+    }
 }
 
 /* ---- the plan ---- */
 
-/* Cuts a batch into at least `wanted` rectangles (if it can), where least is packed twice. */
-static void split(job *j, int64_t wanted) {
-  const int64_t rows = j->p->row->count, lanes = j->p->lane->count;
-  const int64_t most_rows = ceil_div(rows, j->k->rows), most_lanes = ceil_div(lanes, j->panel);
-  double least = -1;
-  for (int64_t l = 1; l <= at_most(wanted, most_lanes); l++) {
-    const int64_t r = at_most(ceil_div(wanted, l), most_rows);
-    const double packed = (double)l * (double)rows + (double)r * (double)lanes;
-    const double idle = (double)wanted / (double)at_most(r * l, wanted);
-    if (least >= 0 && packed * idle >= least) continue;
-    least = packed * idle;
-    j->row_parts = r;
-    j->lane_parts = l;
-  }
+static void plan(job *j) {
+  const xai__problem *p = j->p;
+  const int64_t rows = p->row->count, k = at_least(1, p->k), height = j->k->rows;
+  const double work = (double)rows * (double)p->lane->count * (double)k;
+  j->panel = 2 * j->k->vector;
+  j->shared = rows * k > OWN_FLOATS || (j->threads > 1 && p->batch < 2 * j->threads &&
+                                        work * (double)p->batch > 2 * SMALL_WORK);
+  const int64_t most_rows = j->shared ? SHARED_FLOATS / k / height * height : rows;
+  const int64_t blocks = ceil_div(rows, at_least(height, most_rows));
+  j->rows = (range){0, rows};
+  j->row_block = ceil_div(rows, blocks);
+  j->k_pieces = ceil_div(k, rows <= FEW_ROWS ? LONGEST_K_OF_FEW_ROWS : LONGEST_K);
+  const int64_t tiles = ceil_div(j->row_block, height), tall = at_most(height, j->row_block);
+  const int64_t piece = XAI__PIECE * ceil_div(ceil_div(k, XAI__PIECE), j->k_pieces);
+  j->rows_size = (size_t)(tiles * (height * k + j->k_pieces * XAI__MAX_VECTOR));
+  j->panel_size = (size_t)((piece + 1) * j->panel);
+  j->slots_size = (size_t)((j->k_pieces > 1 ? tiles : 1) * tall * j->panel);
 }
 
-static void plan(const xai__engine *e, job *j) {
-  const xai__problem *p = j->p;
-  const int64_t rows = p->row->count, lanes = p->lane->count;
-  const double work = (double)rows * (double)lanes * (double)p->k * (double)p->batch;
-  const int threads = xai__pool_threads(e->pool);
-  int64_t tasks = threads == 1 ? 1 : (int64_t)threads * TASKS_A_THREAD;
-  if (work < SMALL_WORK * (double)tasks) tasks = (int64_t)at_least(1, (int64_t)(work / SMALL_WORK));
-  j->panel = 2 * j->k->vector;
-  split(j, ceil_div(tasks, p->batch));
-  const int64_t task_rows = ceil_div(rows, j->row_parts);
-  j->k_pieces = ceil_div(p->k, task_rows <= FEW_ROWS ? LONGEST_K_OF_FEW_ROWS : LONGEST_K);
-  if (j->k_pieces == 0) j->k_pieces = 1;
-  j->all_of_k = j->k_pieces == 1 || task_rows * p->k <= ROW_FLOATS;
-  const int64_t piece = XAI__PIECE * at_least(1, ceil_div(ceil_div(p->k, XAI__PIECE), j->k_pieces));
-  const int64_t height = j->k->rows;
-  const int64_t k = j->all_of_k ? at_least(1, p->k) : piece;
-  const int64_t most_rows = at_most(MOST_ROWS, ROW_FLOATS / k);
-  j->row_block = at_most(task_rows, at_least(height, most_rows / height * height));
-  const int64_t tiles = ceil_div(j->row_block, height);
-  const int64_t most_panels = at_least(1, SLOT_FLOATS / (tiles * height * j->panel));
-  const int64_t panels = at_most(ceil_div(ceil_div(lanes, j->panel), j->lane_parts), most_panels);
-  j->lane_block = j->all_of_k ? lanes : panels * j->panel;
-  const int64_t slots = j->k_pieces == 1 ? 1 : j->all_of_k ? tiles : tiles * panels;
-  j->rows_size = (size_t)ceil_div(j->row_block * k, 16) * 16;
-  j->panel_size = (size_t)ceil_div(piece * j->panel, 16) * 16;
-  j->slots_size = (size_t)(slots * height * j->panel);
+static float *take(xai__engine *e, size_t n, size_t size, xai_error *err) {
+  return xai__scratch(e, n * size, sizeof(float), err);
+}
+
+static int take_scratch(xai__engine *e, job *j, xai_error *err) {
+  const size_t threads = (size_t)j->threads, owners = j->shared ? 1 : threads;
+  if (!(j->packed_rows = take(e, owners, j->rows_size, err)) ||
+      !(j->packed_panel = take(e, threads, j->panel_size, err)) ||
+      !(j->slots = take(e, threads, j->slots_size, err)) ||
+      !(j->row_at = xai__scratch(e, owners * (size_t)j->row_block, sizeof *j->row_at, err)))
+    return xai__no_memory(err);
+  return XAI_OK;
 }
 
 int xai__problem_run(xai__engine *e, const xai__problem *p, xai_error *err) {
   if (p->batch <= 0 || p->row->count <= 0 || p->lane->count <= 0) return XAI_OK;
-  job j = {.k = &e->k, .p = p};
-  plan(e, &j);
+  job j = {.k = &e->k, .p = p, .threads = xai__pool_threads(e->pool)};
+  plan(&j);
   const size_t mark = xai__scratch_mark(e);
-  const size_t threads = (size_t)xai__pool_threads(e->pool);
-  const size_t each = j.rows_size + j.panel_size + j.slots_size;
-  j.scratch = xai__scratch(e, threads * each, sizeof *j.scratch, err);
-  if (j.scratch)
-    j.row_at = xai__scratch(e, threads * (size_t)j.row_block, sizeof *j.row_at, err);
-  if (j.row_at)
-    xai__pool_run(e->pool, p->batch * j.row_parts * j.lane_parts, task, &j);
+  const int status = take_scratch(e, &j, err);
+  if (!status && j.shared)
+    run_shared(e, &j);
+  else if (!status)
+    xai__pool_run(e->pool, p->batch, own_batch, &j);
   xai__scratch_release(e, mark);
-  return j.row_at ? XAI_OK : xai__no_memory(err);
+  return status;
 }
 
 /* ---- orientation ---- */
@@ -236,10 +263,7 @@ static double speed(const xai__kernels *k, int64_t rows, int64_t lanes) {
   return speed_of_rows(k, rows) * (double)lanes / (double)filled;
 }
 
-void xai__problem_orient(const xai__kernels *k, xai__problem *p) {
-  if (speed(k, p->row->count, p->lane->count) * 1.05 >=
-      speed(k, p->lane->count, p->row->count))
-    return;
+void xai__problem_turn(xai__problem *p) {
   const xai__side *s = p->row;
   p->row = p->lane;
   p->lane = s;
@@ -247,4 +271,9 @@ void xai__problem_orient(const xai__kernels *k, xai__problem *p) {
     p->spot.bias_kind = XAI__BIAS_OF_LANE;
   else if (p->spot.bias_kind == XAI__BIAS_OF_LANE)
     p->spot.bias_kind = XAI__BIAS_OF_ROW;
+}
+
+void xai__problem_orient(const xai__kernels *k, xai__problem *p) {
+  if (speed(k, p->row->count, p->lane->count) * 1.1 < speed(k, p->lane->count, p->row->count))
+    xai__problem_turn(p);
 }

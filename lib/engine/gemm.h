@@ -15,6 +15,9 @@ typedef struct xai__side {
                int64_t first, int n, int64_t k0, int64_t k1, int width, float *to);
   /* The part of the index in the offset of an element of z. */
   void (*place)(const struct xai__side *s, int64_t batch, int64_t first, int n, int64_t *offset);
+  /* What packing [k0, k1) of the panel from `first` on will read. NULL, count 0: it cannot say. */
+  xai__fetch (*ahead)(const struct xai__side *s, int64_t batch, int64_t first, int64_t k0,
+                      int64_t k1);
 } xai__side;
 
 typedef struct xai__problem {
@@ -24,7 +27,9 @@ typedef struct xai__problem {
   int64_t bias_per_batch; /* ... and the bias of index i in a batch is b[batch * this + i] */
 } xai__problem;
 
-/* Swaps the sides if the tiles fit better that way. */
+/* Swaps the sides; the second if the tiles fit much better that way. Tiles are stored faster where
+ * lanes are neighbours in z. */
+void xai__problem_turn(xai__problem *p);
 void xai__problem_orient(const xai__kernels *k, xai__problem *p);
 int xai__problem_run(xai__engine *e, const xai__problem *p, xai_error *err);
 

@@ -5,21 +5,30 @@
  * A sum over k is one of XAI__PIECE terms at a time, the pieces added up one after the other: the
  * rounding error of long sums is that of short ones. */
 
+INLINE void tile_step(const int R, const int N, const float *a, const float *b, V c[ROWS][2]) {
+  V w[2];
+  UNROLL for (int v = 0; v < N; v++) w[v] = load(b + v * VECTOR);
+  UNROLL for (int r = 0; r < R; r++) {
+    const V x = SPLAT(a[r]);
+    UNROLL for (int v = 0; v < N; v++) c[r][v] = FMA(x, w[v], c[r][v]);
+  }
+}
+
 INLINE void tile_of(const int R, const int N, int64_t k, const float *a, const float *b,
-                    float *acc, bool resume) {
+                    float *acc, bool resume, xai__fetch ahead) {
   do {
     V c[ROWS][2];
     int64_t n = k < XAI__PIECE ? k : XAI__PIECE;
     UNROLL for (int r = 0; r < R; r++)
       UNROLL for (int v = 0; v < N; v++) c[r][v] = SPLAT(0.0f);
-    for (k -= n; n > 0; n--, a += R, b += N * VECTOR) {
-      V w[2];
-      UNROLL for (int v = 0; v < N; v++) w[v] = load(b + v * VECTOR);
-      UNROLL for (int r = 0; r < R; r++) {
-        const V x = SPLAT(a[r]);
-        UNROLL for (int v = 0; v < N; v++) c[r][v] = FMA(x, w[v], c[r][v]);
-      }
+    k -= n;
+    for (; n >= XAI__AHEAD; n -= XAI__AHEAD) {
+      __builtin_prefetch(ahead.at, 0, 2);
+      __builtin_prefetch(ahead.at + 16, 0, 2);
+      if (--ahead.count > 0) ahead.at += ahead.step;
+      UNROLL for (int i = 0; i < XAI__AHEAD; i++, a += R, b += N * VECTOR) tile_step(R, N, a, b, c);
     }
+    for (; n > 0; n--, a += R, b += N * VECTOR) tile_step(R, N, a, b, c);
     UNROLL for (int r = 0; r < R; r++) /* -0 becomes 0, so that terms of 0 may be left out */
       UNROLL for (int v = 0; v < N; v++) {
         float *to = acc + (r * N + v) * VECTOR;
@@ -32,13 +41,13 @@ INLINE void tile_of(const int R, const int N, int64_t k, const float *a, const f
 #define TILE(R) \
   case R: \
     if (vectors == 2) \
-      tile_of(R, 2, k, a, b, acc, resume); \
+      tile_of(R, 2, k, a, b, acc, resume, ahead); \
     else \
-      tile_of(R, 1, k, a, b, acc, resume); \
+      tile_of(R, 1, k, a, b, acc, resume, ahead); \
     break;
 
 static void tile(int rows, int vectors, int64_t k, const float *a, const float *b, float *acc,
-                 bool resume) {
+                 bool resume, xai__fetch ahead) {
   switch (rows) {
     TILE(1) TILE(2) TILE(3) TILE(4) TILE(5) TILE(6)
 #if ROWS > 6
@@ -258,7 +267,7 @@ static void sum_columns(const float *w, int64_t stride, int n, int64_t k, const 
 static void emit(const xai__epilogue *ep, float *y, const float *x, const float *acc, int64_t n) {
   const float coef = ep->coef, pos = coef * ep->edit.pos, neg = coef * ep->edit.neg;
   if (ep->form == XAI__SET)
-    memcpy(y, acc, (size_t)n * sizeof *y);
+    copy_run(acc, (int)n, y);
   else if (ep->form == XAI__ADD)
     for (int64_t i = 0; i < n; i++) y[i] += acc[i];
   else if (ep->edit.form == XAI__LINEAR)

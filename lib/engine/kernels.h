@@ -27,15 +27,23 @@ typedef struct xai__spot {
   xai__epilogue ep;
 } xai__spot;
 
-#define XAI__PIECE 32         /* terms of a sum that are added up by themselves */
+/* Memory that is read soon: `count` times two cache lines, `step` apart. */
+typedef struct xai__fetch {
+  const float *at;
+  int64_t step, count;
+} xai__fetch;
+
+#define XAI__PIECE 128        /* terms of a sum that are added up by themselves */
+#define XAI__AHEAD 4           /* steps of k: XAI__PIECE is a multiple */
 #define XAI__GEMV_RANGE 1024  /* outputs of one sum_rows at most */
 
 typedef struct xai__kernels {
   int vector, rows; /* floats a vector; most rows of a tile */
   /* acc[rows][vectors * vector] (+)= sum over k of a[k][rows] b[k][vectors * vector]; vectors is
-   * 1 or 2; resume: start from acc, else from 0. */
+   * 1 or 2; resume: start from acc, else from 0. What is `ahead` is fetched on the way, an item
+   * every XAI__AHEAD steps of k. */
   void (*tile)(int rows, int vectors, int64_t k, const float *a, const float *b, float *acc,
-               bool resume);
+               bool resume, xai__fetch ahead);
   /* to[k][width] from source[i * stride + k] (transpose) or source[k * stride + i] (copy), i below
    * count; lanes from count to width are 0. */
   void (*transpose)(const float *from, int64_t stride, int count, int64_t k, int width, float *to);

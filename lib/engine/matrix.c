@@ -15,6 +15,13 @@ static void pack(const xai__side *side, const xai__kernels *kernels, int64_t bat
     kernels->copy(from, s->k_step, n, k1 - k0, width, to);
 }
 
+static xai__fetch ahead(const xai__side *side, int64_t batch, int64_t first, int64_t k0,
+                        int64_t k1) {
+  const xai__matrix_side *s = (const xai__matrix_side *)(const void *)side;
+  const float *from = s->data + batch * s->batch + first * s->step + k0 * s->k_step;
+  return (xai__fetch){from, s->k_step, s->k_step == 1 ? 0 : k1 - k0}; /* hardware follows rows */
+}
+
 static void place(const xai__side *side, int64_t batch, int64_t first, int n, int64_t *offset) {
   const xai__matrix_side *s = (const xai__matrix_side *)(const void *)side;
   for (int i = 0; i < n; i++) offset[i] = batch * s->z_batch + (first + i) * s->z_step;
@@ -22,7 +29,8 @@ static void place(const xai__side *side, int64_t batch, int64_t first, int n, in
 
 xai__matrix_side xai__matrix(const float *data, int64_t count, xai__edit edit, int64_t batch,
                              int64_t step, int64_t k_step, int64_t z_batch, int64_t z_step) {
-  return (xai__matrix_side){{count, edit, pack, place}, data, batch, step, k_step, z_batch, z_step};
+  return (xai__matrix_side){{count, edit, pack, place, ahead}, data, batch, step, k_step,
+                            z_batch, z_step};
 }
 
 int xai__gemm_run(xai__engine *e, const xai__gemm *g, const float *a, const float *b, float *z,

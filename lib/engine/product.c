@@ -72,6 +72,7 @@ static int multiply(xai__engine *e, const xai__product *p, bool adjoint, const c
       xai__matrix(with->x, rows, with->xe, rows * k, p->w_left ? 1 : k, p->w_left ? rows : 1,
                   rows * m, p->w_left ? 1 : m);
   xai__problem q = {.batch = batch, .k = k, .row = &w.side, .lane = &x.side, .spot = with->spot};
+  if (!p->w_left) xai__problem_turn(&q); /* neighbours in z are outputs */
   xai__problem_orient(&e->k, &q);
   return xai__problem_run(e, &q, err);
 }

@@ -6,8 +6,8 @@
  *   tanh   -t / (t + 2), t = e^(-2|x|) - 1
  *   erf    x + x S(x^2) below 0.93, 1 - exp(-G(x)) above
  *
- * E, L, S, G are polynomials fitted to the least relative error of the function. Errors, in units of
- * the last place, are bounded in tests/test_vector_math.c. Infinities, NaN, -0 and denormals are
+ * E, L, S, G are polynomials fitted to the least relative error of the function. Errors, in units
+ * of the last place, are bounded in tests/test_vector_math.c. Infinities, NaN, -0 and denormals are
  * what C's functions make of them. */
 #ifndef XAI_ENGINE_VECTOR_MATH_H
 #define XAI_ENGINE_VECTOR_MATH_H

@@ -1,8 +1,9 @@
 /* Pointwise functions of one tensor: y = f(x), x' += f'(x) y'. Relevance passes unchanged.
  *
  * A row of activation_list.h is an operator: its value and its slope as expressions in x, y (the
- * value, in slopes) and p (its parameters). Loops are generated per row and instruction set (simd.h), so
- * that the compiler sees them. f' at a kink is that of the side where f is flat: relu'(0) = abs'(0) = 0. */
+ * value, in slopes) and p (its parameters). Loops are generated per row and instruction set
+ * (simd.h), so that the compiler sees them. f' at a kink is that of the side where f is flat:
+ * relu'(0) = abs'(0) = 0. */
 #include "op/check.h"
 #include "op/simd.h"
 #include <float.h>

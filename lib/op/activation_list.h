@@ -1,5 +1,5 @@
-/* ROW(operator, operands, attributes, infer, value, slope, further members of its xai__op), the value
- * and the slope as expressions in x, p and, for the slope, y, compiled in simd_body.h;
+/* ROW(operator, operands, attributes, infer, value, slope, further members of its xai__op), the
+ * value and the slope as expressions in x, p and, for the slope, y, compiled in simd_body.h;
  * LOOP(name, value, slope): a second form of a row. */
 ROW(Relu, 1, NONE, infer, x < 0 ? 0 : x, (float)(y > 0), .relu = true, BY_RESULT)
 ROW(LeakyRelu, 1, LEAKY, infer, x < 0 ? p->alpha * x : x, x > 0 ? 1 : p->alpha, PLAIN)

@@ -197,8 +197,8 @@ static void find_moments(xai__norm *s) {
   s->inverse = 1 / sqrt(square / n + (double)s->epsilon);
 }
 
-/* A stretch of a row: n elements from `at` on, whose parameters begin at k and are one each (step 1)
- * or one for all (step 0, constants both: the loops are compiled for either). */
+/* A stretch of a row: n elements from `at` on, whose parameters begin at k and are one each (step
+ * 1) or one for all (step 0, constants both: the loops are compiled for either). */
 typedef struct stretch {
   int64_t at, k, n;
 } stretch;
@@ -241,7 +241,8 @@ INLINE void sum_stretch(xai__norm *s, stretch p, int step, double *sum) {
 }
 
 INLINE void vjp_stretch(xai__norm *s, stretch p, int step, double *sum) {
-  const double mean = s->mean, inverse = s->inverse, shift = sum[2], h_mean = sum[0], along = sum[1];
+  const double mean = s->mean, inverse = s->inverse;
+  const double h_mean = sum[0], along = sum[1], shift = sum[2];
   const float *const x = s->x + p.at, *const w = s->w + p.k, *const g = s->g ? s->g + p.at : NULL;
   float *const y = s->y + p.at;
   XAI__VECTOR_LOOP

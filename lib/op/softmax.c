@@ -143,11 +143,9 @@ static int relevance(xai__call *c, const xai__own_options *o, const xai__view *g
     g = s;
   }
   if (!status && !detach)
-    status = run_rows(c, gradient ? simd->softmax_vjp : simd->softmax_relevance, (xai__softmax){.log = is_log(c),
-                                   .x = xai__f(&c->in[0]),
-                                   .y = y,
-                                   .g = g,
-                                   .out = taken});
+    status = run_rows(c, gradient ? simd->softmax_vjp : simd->softmax_relevance,
+                      (xai__softmax){.log = is_log(c), .x = xai__f(&c->in[0]), .y = y, .g = g,
+                                     .out = taken});
   if (!status) {
     xai__add_scaled(c->engine, xai__f(&gin[0]), taken, n, 1);
     xai__own_lose(c->engine, R, n, taken, n, o->ledger, XAI__RULE);
