@@ -20,6 +20,12 @@ foreach(isa avx2 avx512 neon)
   endif()
 endforeach()
 
+# Unrolled vector code is too much for sanitizers; the portable kernels are the same code, and kept.
+if(CMAKE_C_FLAGS MATCHES sanitize)
+  set_property(SOURCE lib/engine/block_avx2.c lib/engine/block_avx512.c
+               APPEND PROPERTY COMPILE_OPTIONS -fno-sanitize=all)
+endif()
+
 # No -ffast-math: the first two flags below let loops vectorise and change no result. No
 # contraction: kernels name their fused operations, so every path of an element has the same bits.
 add_library(libxai_objects OBJECT ${sources})

@@ -12,7 +12,7 @@ int xai__engine_create(xai__memory *m, int threads, int max_isa, xai__engine **o
   if (!e) return xai__no_memory(err);
   e->memory = m;
   e->isa = xai__isa(max_isa);
-  xai__kernels_choose(e->isa, &e->k);
+  xai__kernels_choose(e->isa, &e->k, &e->block_kernels);
   int status = xai__pool_create(m, threads, &e->pool, err);
   if (status) {
     xai__free(e);

@@ -18,13 +18,14 @@ int xai__isa(int max_isa) {
   return XAI__ISA_PORTABLE;
 }
 
-void xai__kernels_choose(int isa, xai__kernels *k) {
+void xai__kernels_choose(int isa, xai__kernels *k, xai__block_kernels *b) {
   xai__kernels_portable(k);
+  xai__block_kernels_portable(b);
 #if defined(__x86_64__)
-  if (isa == XAI__ISA_256) xai__kernels_avx2(k);
-  if (isa == XAI__ISA_512) xai__kernels_avx512(k);
+  if (isa == XAI__ISA_256) xai__kernels_avx2(k), xai__block_kernels_avx2(b);
+  if (isa == XAI__ISA_512) xai__kernels_avx512(k), xai__block_kernels_avx512(b);
 #elif defined(__aarch64__)
-  if (isa == XAI__ISA_256) xai__kernels_neon(k);
+  if (isa == XAI__ISA_256) xai__kernels_neon(k), xai__block_kernels_neon(b);
 #else
   (void)isa;
 #endif

@@ -5,7 +5,7 @@
  * output falls in: all of them agree bit for bit within an instruction set. */
 #ifndef XAI_ENGINE_KERNELS_H
 #define XAI_ENGINE_KERNELS_H
-#include "engine/engine.h"
+#include "engine/block_kernels.h"
 
 #define XAI__MAX_VECTOR 16              /* floats in the widest vector */
 #define XAI__MAX_LANES (2 * XAI__MAX_VECTOR)
@@ -84,6 +84,6 @@ void xai__kernels_avx512(xai__kernels *k);
 void xai__kernels_neon(xai__kernels *k);
 /* The best instruction set of this machine up to max_isa (0: no bound); its kernels. */
 int xai__isa(int max_isa);
-void xai__kernels_choose(int isa, xai__kernels *k);
+void xai__kernels_choose(int isa, xai__kernels *k, xai__block_kernels *b);
 
 #endif

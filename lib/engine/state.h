@@ -12,6 +12,7 @@ struct xai__engine {
   xai__pool *pool;
   int isa;
   xai__kernels k;
+  xai__block_kernels block_kernels;
   /* The scratch stack: blocks are addressed as if they lay behind each other. */
   struct {
     char *data;

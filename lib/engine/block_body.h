@@ -1,0 +1,310 @@
+/* The blocked kernels of one instruction set, from its simd_*.h and: HALF, the pixels of a run;
+ * LANES, the output channels of a tile (WIDE vectors); and the name FILL. */
+#define WIDE (LANES / VECTOR)
+#define BLOCK_VECTORS (XAI__BLOCK / VECTOR)
+
+/* ---- the tile ---- */
+
+/* Forms of weight edits. */
+enum { AS_IS, POSITIVE, NEGATIVE, BENT, FORMS };
+
+INLINE V edited_weight(const int form, V w, V pos, V neg) {
+  if (form == POSITIVE) return MAX(SPLAT(0.0f), w);
+  if (form == NEGATIVE) return MIN(SPLAT(0.0f), w);
+  if (form == BENT) return w * select_positive(w, pos, neg);
+  return w;
+}
+
+/* R runs of P pixels, N vectors; S: floats between pixels (0: t->step); ONE: a channel a tap. */
+INLINE void tile_of(const int P, const int R, const int N, const int S, const bool ONE,
+                    const int form, const xai__tile *t, const float *const x[2],
+                    const float *const next[2], const float *w, float *acc) {
+  const int64_t step = S ? S : t->step, row = t->lanes;
+  const V pos = SPLAT(t->we.pos), neg = SPLAT(t->we.neg);
+  const float *x0 = x[0], *x1 = x[1];
+  int64_t at = 0; /* of the next block */
+  for (int64_t left = t->blocks, piece; left > 0; left -= piece) {
+    V c[2][HALF][N];
+    UNROLL for (int r = 0; r < R; r++)
+      UNROLL for (int p = 0; p < P; p++)
+        UNROLL for (int v = 0; v < N; v++) c[r][p][v] = SPLAT(0.0f);
+    piece = left < t->piece ? left : t->piece;
+    for (int64_t b = 0; b < piece; b++, at += t->plane) {
+      const int64_t channels = ONE ? 1 : b == left - 1 ? t->last : XAI__BLOCK;
+      if (next && !ONE)
+        UNROLL for (int r = 0; r < R; r++)
+          UNROLL for (int p = 0; p < P; p++) __builtin_prefetch(next[r] + at + p * step);
+      for (int64_t tap = 0; tap < t->taps; tap++) {
+        const float *a0 = x0 + at + t->tap[tap], *a1 = x1 + at + t->tap[tap];
+        for (int64_t k = 0; k < channels; k++, a0++, a1++, w += row) {
+          V y[N];
+          UNROLL for (int v = 0; v < N; v++)
+            y[v] = edited_weight(form, load(w + v * VECTOR), pos, neg);
+          UNROLL for (int r = 0; r < R; r++)
+            UNROLL for (int p = 0; p < P; p++) {
+              const V s = SPLAT((r ? a1 : a0)[p * step]);
+              UNROLL for (int v = 0; v < N; v++) c[r][p][v] = FMA(s, y[v], c[r][p][v]);
+            }
+        }
+      }
+    }
+    const bool first = left == t->blocks;
+    UNROLL for (int r = 0; r < R; r++)
+      UNROLL for (int p = 0; p < P; p++)
+        UNROLL for (int v = 0; v < N; v++) {
+          float *to = acc + (r * P + p) * row + v * VECTOR;
+          V sum = c[r][p][v];
+          if (!first) sum += load(to);
+          store(to, sum);
+        }
+  }
+}
+
+#define TILE_CASE(P, R, N, S, ONE, form)                          \
+  case R * 8 + P:                                                 \
+    tile_of(P, R, N, S, ONE, form, t, x, next, w, acc);           \
+    break;
+#if HALF == 7
+#define TILE_CASES(R, N, S, ONE, form)                                                           \
+  TILE_CASE(1, R, N, S, ONE, form) TILE_CASE(2, R, N, S, ONE, form)                              \
+  TILE_CASE(3, R, N, S, ONE, form) TILE_CASE(4, R, N, S, ONE, form)                              \
+  TILE_CASE(5, R, N, S, ONE, form) TILE_CASE(6, R, N, S, ONE, form)                              \
+  TILE_CASE(7, R, N, S, ONE, form)
+#else
+#define TILE_CASES(R, N, S, ONE, form)                                                           \
+  TILE_CASE(1, R, N, S, ONE, form) TILE_CASE(2, R, N, S, ONE, form)                              \
+  TILE_CASE(3, R, N, S, ONE, form)
+#endif
+
+/* Functions for the combinations that matter; the others take runs of 1 or 2. */
+typedef void tile_fn(const xai__tile *t, int pixels, int runs, const float *const x[2],
+                     const float *const next[2], const float *w, float *acc);
+#define TILES(name, N, S, ONE, form)                                                             \
+  static void name(const xai__tile *t, int pixels, int runs, const float *const x[2],            \
+                   const float *const next[2], const float *w, float *acc) {                     \
+    switch (runs * 8 + pixels) { TILE_CASES(1, N, S, ONE, form) TILE_CASES(2, N, S, ONE, form) } \
+  }
+#define FEW_TILES(name, N, form)                                                                 \
+  static void name(const xai__tile *t, int pixels, int runs, const float *const x[2],            \
+                   const float *const next[2], const float *w, float *acc) {                     \
+    switch (runs * 8 + pixels) {                                                                 \
+      TILE_CASE(1, 1, N, 0, false, form) TILE_CASE(2, 1, N, 0, false, form)                      \
+      TILE_CASE(1, 2, N, 0, false, form) TILE_CASE(2, 2, N, 0, false, form)                      \
+    }                                                                                            \
+  }
+
+TILES(wide_as_is, WIDE, XAI__BLOCK, false, AS_IS)
+TILES(wide_positive, WIDE, XAI__BLOCK, false, POSITIVE)
+TILES(wide_negative, WIDE, XAI__BLOCK, false, NEGATIVE)
+TILES(wide_bent, WIDE, XAI__BLOCK, false, BENT)
+TILES(apart_as_is, WIDE, 2 * XAI__BLOCK, false, AS_IS)
+TILES(apart_positive, WIDE, 2 * XAI__BLOCK, false, POSITIVE)
+TILES(image_as_is, WIDE, 1, true, AS_IS)
+TILES(image_apart_as_is, WIDE, 2, true, AS_IS)
+FEW_TILES(few_as_is, WIDE, AS_IS)
+FEW_TILES(few_bent, WIDE, BENT)
+#if LANES > XAI__BLOCK
+TILES(slim_as_is, BLOCK_VECTORS, XAI__BLOCK, false, AS_IS)
+TILES(slim_positive, BLOCK_VECTORS, XAI__BLOCK, false, POSITIVE)
+FEW_TILES(few_slim_as_is, BLOCK_VECTORS, AS_IS)
+FEW_TILES(few_slim_bent, BLOCK_VECTORS, BENT)
+#endif
+
+/* By step: 16, 32; of an image 1, 2; any. */
+enum { NEIGHBOURS, APART, IMAGE, IMAGE_APART, ANY, KINDS };
+static tile_fn *const wide_tiles[KINDS][FORMS] = {
+    [NEIGHBOURS] = {wide_as_is, wide_positive, wide_negative, wide_bent},
+    [APART] = {apart_as_is, apart_positive},
+    [IMAGE] = {image_as_is},
+    [IMAGE_APART] = {image_apart_as_is},
+    [ANY] = {few_as_is, few_bent, few_bent, few_bent}};
+#if LANES > XAI__BLOCK
+static tile_fn *const slim_tiles[KINDS][FORMS] = {
+    [NEIGHBOURS] = {slim_as_is, slim_positive},
+    [ANY] = {few_slim_as_is, few_slim_bent, few_slim_bent, few_slim_bent}};
+#endif
+
+static int kind_of_step(const xai__tile *t) {
+  if (t->step == XAI__BLOCK) return NEIGHBOURS;
+  if (t->step == 2 * XAI__BLOCK) return APART;
+  const bool one = t->blocks == 1 && t->last == 1;
+  return one && t->step == 1 ? IMAGE : one && t->step == 2 ? IMAGE_APART : ANY;
+}
+
+static int form_of(xai__edit e) {
+  if (xai__edit_is_identity(e)) return AS_IS;
+  if (e.pos == 1 && e.neg == 0) return POSITIVE;
+  return e.pos == 0 && e.neg == 1 ? NEGATIVE : BENT;
+}
+
+static tile_fn *find(const xai__tile *t, bool *any) {
+  tile_fn *const(*table)[FORMS] = wide_tiles;
+  const int kind = kind_of_step(t), form = form_of(t->we);
+#if LANES > XAI__BLOCK
+  if (t->lanes < LANES) table = slim_tiles;
+#endif
+  *any = kind == ANY || !table[kind][form];
+  return table[*any ? ANY : kind][form];
+}
+
+static int half(const xai__tile *t) {
+  bool any;
+  find(t, &any);
+  return any ? 2 : HALF;
+}
+
+static void tile(const xai__tile *t, int pixels, int runs, const float *const x[2],
+                 const float *const next[2], const float *w, float *acc) {
+  bool any;
+  tile_fn *const run = find(t, &any);
+  for (int l = 0; l < t->lanes; l += LANES) run(t, pixels, runs, x, next, w + l, acc + l);
+}
+
+/* ---- a weight a channel ---- */
+
+INLINE void depthwise_of(const int P, const int R, const int S, const bool edit,
+                         const xai__tile *t, const float *const x[2], const float *w, float *acc) {
+  const int64_t step = S ? S : t->step;
+  const V pos = SPLAT(t->we.pos), neg = SPLAT(t->we.neg);
+  V c[2][HALF][BLOCK_VECTORS];
+  UNROLL for (int r = 0; r < R; r++)
+    UNROLL for (int p = 0; p < P; p++)
+      UNROLL for (int v = 0; v < BLOCK_VECTORS; v++) c[r][p][v] = SPLAT(0.0f);
+  for (int64_t tap = 0; tap < t->taps; tap++, w += XAI__BLOCK) {
+    V y[BLOCK_VECTORS];
+    UNROLL for (int v = 0; v < BLOCK_VECTORS; v++)
+      y[v] = edited_weight(edit ? BENT : AS_IS, load(w + v * VECTOR), pos, neg);
+    UNROLL for (int r = 0; r < R; r++)
+      UNROLL for (int p = 0; p < P; p++)
+        UNROLL for (int v = 0; v < BLOCK_VECTORS; v++)
+          c[r][p][v] = FMA(load(x[r] + t->tap[tap] + p * step + v * VECTOR), y[v], c[r][p][v]);
+  }
+  UNROLL for (int r = 0; r < R; r++)
+    UNROLL for (int p = 0; p < P; p++)
+      UNROLL for (int v = 0; v < BLOCK_VECTORS; v++)
+        store(acc + (r * P + p) * XAI__BLOCK + v * VECTOR, c[r][p][v]);
+}
+
+#define DEPTHWISE_CASE(P, R, S)                                          \
+  case R * 8 + P:                                                        \
+    if (xai__edit_is_identity(t->we))                                    \
+      depthwise_of(P, R, S, false, t, x, w, acc);                        \
+    else                                                                 \
+      depthwise_of(P, R, S, true, t, x, w, acc);                         \
+    break;
+#if HALF == 7
+#define DEPTHWISE_CASES(R, S)                                            \
+  DEPTHWISE_CASE(1, R, S) DEPTHWISE_CASE(2, R, S)                        \
+  DEPTHWISE_CASE(3, R, S) DEPTHWISE_CASE(4, R, S)                        \
+  DEPTHWISE_CASE(5, R, S) DEPTHWISE_CASE(6, R, S) DEPTHWISE_CASE(7, R, S)
+#else
+#define DEPTHWISE_CASES(R, S) \
+  DEPTHWISE_CASE(1, R, S) DEPTHWISE_CASE(2, R, S) DEPTHWISE_CASE(3, R, S)
+#endif
+
+static void depthwise(const xai__tile *t, int pixels, int runs, const float *const x[2],
+                      const float *w, float *acc) {
+  const int which = runs * 8 + pixels;
+  if (t->step == XAI__BLOCK)
+    switch (which) { DEPTHWISE_CASES(1, XAI__BLOCK) DEPTHWISE_CASES(2, XAI__BLOCK) }
+  else if (t->step == 2 * XAI__BLOCK)
+    switch (which) { DEPTHWISE_CASES(1, 2 * XAI__BLOCK) DEPTHWISE_CASES(2, 2 * XAI__BLOCK) }
+  else
+    switch (which) { DEPTHWISE_CASES(1, 0) DEPTHWISE_CASES(2, 0) }
+}
+
+/* ---- finish ---- */
+
+INLINE V edited_value(xai__edit e, V v) {
+  if (e.form == XAI__SQUARE) return v * v;
+  if (e.form == XAI__ONES) return SPLAT(1.0f);
+  return v * select_positive(v, SPLAT(e.pos), SPLAT(e.neg));
+}
+
+/* R / stab(v, e), 0 where the denominator is 0. */
+INLINE V stabilized_ratio(V r, V v, V e) {
+  const V d = v + select_positive(-v, -e, e), size = MAX(d, -d);
+  return select_positive(size, r / d, size);
+}
+
+INLINE V finished(const int form, const xai__finish *f, V v, const float *other, const float *by) {
+  const V zero = SPLAT(0.0f);
+  if (form == XAI__CLIP) return MIN(SPLAT(f->high), MAX(SPLAT(f->low), v));
+  if (form == XAI__BEND) return edited_value(f->edit, v);
+  if (form == XAI__TIMES) return SPLAT(f->coef) * edited_value(f->edit, load(other)) * v;
+  if (form == XAI__GATE) return select_positive(load(other), v, zero);
+  if (form == XAI__DIVIDE) {
+    v = SPLAT(f->coef) * stabilized_ratio(load(other), v, SPLAT(f->stabilizer));
+    return by ? select_positive(SPLAT(f->by_sign) * load(by), v, zero) : v;
+  }
+  return v;
+}
+
+static const float first_lanes[2 * XAI__BLOCK] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
+
+INLINE void finish_as(const int form, const xai__finish_run *r, int pixels, const float *acc,
+                      int64_t acc_step) {
+  const float *keep = first_lanes + XAI__BLOCK - r->lanes;
+  for (int p = 0; p < pixels; p++, acc += acc_step)
+    UNROLL for (int v = 0; v < XAI__BLOCK; v += VECTOR) {
+      V a = load(acc + v);
+      if (r->bias) a += load(r->bias + v);
+      if (r->add) a += load(r->add + p * r->step + v);
+      a = finished(form, r->f, a, r->other + p * r->step + v,
+                   r->by ? r->by + p * r->step + v : NULL);
+      if (r->lanes < XAI__BLOCK) a = select_positive(load(keep + v), a, SPLAT(0.0f));
+      float *z = r->z + p * r->step + v;
+      if (r->f->accumulate) a += load(z);
+      store(z, a);
+    }
+}
+
+static void finish(const xai__finish_run *r, int pixels, const float *acc, int64_t acc_step) {
+  switch (r->f->form) {
+    case XAI__KEEP: finish_as(XAI__KEEP, r, pixels, acc, acc_step); break;
+    case XAI__CLIP: finish_as(XAI__CLIP, r, pixels, acc, acc_step); break;
+    case XAI__BEND: finish_as(XAI__BEND, r, pixels, acc, acc_step); break;
+    case XAI__DIVIDE: finish_as(XAI__DIVIDE, r, pixels, acc, acc_step); break;
+    case XAI__TIMES: finish_as(XAI__TIMES, r, pixels, acc, acc_step); break;
+    case XAI__GATE: finish_as(XAI__GATE, r, pixels, acc, acc_step); break;
+  }
+}
+
+/* ---- layouts ---- */
+
+static void interleave(const float *from, int64_t plane, int c, int64_t n, float *to) {
+  int64_t i = 0;
+  for (; c == XAI__BLOCK && i + VECTOR <= n; i += VECTOR)
+    for (int b = 0; b < XAI__BLOCK; b += VECTOR) {
+      V t[VECTOR];
+      UNROLL for (int v = 0; v < VECTOR; v++) t[v] = load(from + (b + v) * plane + i);
+      turn(t);
+      UNROLL for (int v = 0; v < VECTOR; v++) store(to + (i + v) * XAI__BLOCK + b, t[v]);
+    }
+  for (; i < n; i++)
+    for (int b = 0; b < XAI__BLOCK; b++) to[i * XAI__BLOCK + b] = b < c ? from[b * plane + i] : 0;
+}
+
+static void separate(const float *from, int c, int64_t n, float *to, int64_t plane, bool add) {
+  int64_t i = 0;
+  for (; c == XAI__BLOCK && i + VECTOR <= n; i += VECTOR)
+    for (int b = 0; b < XAI__BLOCK; b += VECTOR) {
+      V t[VECTOR];
+      UNROLL for (int v = 0; v < VECTOR; v++) t[v] = load(from + (i + v) * XAI__BLOCK + b);
+      turn(t);
+      UNROLL for (int v = 0; v < VECTOR; v++) {
+        float *at = to + (b + v) * plane + i;
+        if (add) t[v] += load(at);
+        store(at, t[v]);
+      }
+    }
+  for (; i < n; i++)
+    for (int b = 0; b < c; b++) {
+      float *at = to + b * plane + i;
+      *at = (add ? *at : 0) + from[i * XAI__BLOCK + b];
+    }
+}
+
+void FILL(xai__block_kernels *k) {
+  *k = (xai__block_kernels){HALF, half, tile, depthwise, finish, interleave, separate};
+}

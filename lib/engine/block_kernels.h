@@ -1,0 +1,56 @@
+/* The table of inner kernels for blocked tensors of one instruction set.
+ *
+ * A sum is one chain of fused multiplications and additions a *piece*, the pieces added up in
+ * order; the chain does not depend on the tile an output falls in. */
+#ifndef XAI_ENGINE_BLOCK_KERNELS_H
+#define XAI_ENGINE_BLOCK_KERNELS_H
+#include "engine/blocked.h"
+
+#define XAI__CHUNK 32         /* output channels that are packed together; the last may be 16 */
+#define XAI__TILE_PIXELS 14   /* of the largest tile of any instruction set */
+
+/* What the tiles of a convolution share. Pixel p of run r of a tile reads x[r] + p * step. */
+typedef struct xai__tile {
+  int64_t blocks, last, plane; /* of x: channel blocks, channels in the last, floats between */
+  int64_t taps;
+  const int64_t *tap; /* offsets in x */
+  int64_t step;       /* floats between pixels: a multiple of 16, or of an image 1, 2, ... */
+  int64_t piece;      /* blocks of a piece of the sum */
+  int lanes;          /* of a row of weights: 32 or 16 */
+  xai__edit we;       /* LINEAR */
+} xai__tile;
+
+/* How a run of pixels goes to memory: 16 lanes each, `step` floats apart in every tensor. */
+typedef struct xai__finish_run {
+  const xai__finish *f;
+  int lanes;         /* that the block has; the others become 0 */
+  const float *bias; /* 16, or NULL */
+  float *z;
+  const float *add, *other, *by;
+  int64_t step;
+} xai__finish_run;
+
+typedef struct xai__block_kernels {
+  /* A tile is one or two runs; pixels of a run at most, and for this convolution. */
+  int most;
+  int (*half)(const xai__tile *t);
+  /* acc[runs * pixels][lanes] = sum over blocks, taps, channels of w x; next: what to prefetch, or
+   * NULL. */
+  void (*tile)(const xai__tile *t, int pixels, int runs, const float *const x[2],
+               const float *const next[2], const float *w, float *acc);
+  /* The same with a weight a channel: acc[..][16] = sum over taps of w[tap][16] x[tap]. */
+  void (*depthwise)(const xai__tile *t, int pixels, int runs, const float *const x[2],
+                    const float *w, float *acc);
+  /* acc rows are acc_step apart */
+  void (*finish)(const xai__finish_run *r, int pixels, const float *acc, int64_t acc_step);
+  /* to[i][16] from channels[c * plane + i], 0 for lanes past c; and back (add: to +=) */
+  void (*interleave)(const float *from, int64_t plane, int c, int64_t n, float *to);
+  void (*separate)(const float *from, int c, int64_t n, float *to, int64_t plane, bool add);
+} xai__block_kernels;
+
+void xai__block_kernels_portable(xai__block_kernels *k);
+void xai__block_kernels_avx2(xai__block_kernels *k);
+void xai__block_kernels_avx512(xai__block_kernels *k);
+void xai__block_kernels_neon(xai__block_kernels *k);
+
+#endif

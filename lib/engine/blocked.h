@@ -1,0 +1,86 @@
+/* Convolution and pooling on blocked, padded activations: the fast path of convolutional networks.
+ *
+ * A blocked tensor is [n][ceil(c / 16)][h + 2 border][w + 2 border][16] floats. Lanes past c and
+ * the border are zero in every blocked tensor handed over, and in every one that is written: a
+ * convolution reads its padding there and has no boundary code. Images (at most
+ * XAI__IMAGE_CHANNELS channels) stay plain, [n][c][h][w].
+ *
+ * Work is split over outputs, never over a sum: the same bits for any number of threads. */
+#ifndef XAI_ENGINE_BLOCKED_H
+#define XAI_ENGINE_BLOCKED_H
+#include "engine/engine.h"
+
+#define XAI__BLOCK 16
+#define XAI__IMAGE_CHANNELS 4
+
+typedef struct xai__blocked {
+  int64_t n, c, h, w, border;
+  bool plain; /* an image: not blocked, border 0 */
+  float *data;
+} xai__blocked;
+
+int64_t xai__blocked_count(const xai__blocked *b); /* floats, a multiple of 16 unless plain */
+void xai__blocked_from_plain(xai__engine *e, const float *plain, const xai__blocked *to);
+/* add: plain += */
+void xai__blocked_to_plain(xai__engine *e, const xai__blocked *from, float *plain, bool add);
+
+/* ---- convolution ---- */
+
+/* Two spatial axes (or one), a bias of channels, groups that fill blocks or nearly so. */
+bool xai__blocked_serves(const xai__product *p);
+/* The input is an image: x of the forward product, and what the adjoint writes, are plain. */
+bool xai__blocked_image(const xai__product *p);
+
+/* Weights in the order in which a direction reads them; edits are applied in registers. */
+typedef enum { XAI__PACK_FORWARD, XAI__PACK_ADJOINT } xai__pack_form;
+int64_t xai__pack_count(const xai__product *p, xai__pack_form form); /* floats */
+/* to: 64-byte aligned */
+void xai__pack(xai__engine *e, const xai__product *p, xai__pack_form form, float *to);
+/* The border that x (forward) or s (adjoint) must at least have. */
+int64_t xai__blocked_border(const xai__product *p, xai__pack_form form);
+
+/* What happens to a sum on its way to memory, in this order:
+ *   v = sum + be(b);  v += add;  one of the forms;  then stored, or added to what is there.
+ *   KEEP    v
+ *   CLIP    v within [low, high] (Relu: 0, INFINITY)
+ *   BEND    edit(v) (LeakyRelu)
+ *   DIVIDE  coef R / stab(v, stabilizer), 0 where that is 0 or `by` does not serve; R = other
+ *   TIMES   coef edit(x) v; x = other
+ *   GATE    v where other > 0, else 0 (the gradient of a Relu)
+ * The tensors have the result's shape and any border; they are plain where the result is. */
+typedef struct xai__finish {
+  enum { XAI__KEEP, XAI__CLIP, XAI__BEND, XAI__DIVIDE, XAI__TIMES, XAI__GATE } form;
+  bool accumulate;
+  float low, high, coef, stabilizer;
+  xai__edit edit;
+  const xai__blocked *add, *other;
+  const xai__blocked *by; /* DIVIDE: served where by_sign * by > 0; NULL: everywhere */
+  float by_sign;
+} xai__finish;
+
+/* z = finish(we(w) xe(x) + be(b)); packed FORWARD. */
+int xai__blocked_forward(xai__engine *e, const xai__product *p, const float *packed,
+                         const xai__blocked *x, xai__edit xe, xai__edit we, xai__edit be,
+                         const xai__blocked *z, const xai__finish *f, xai_error *err);
+/* g = finish(we(w)' s); packed ADJOINT. */
+int xai__blocked_adjoint(xai__engine *e, const xai__product *p, const float *packed,
+                         const xai__blocked *s, xai__edit we, const xai__blocked *g,
+                         const xai__finish *f, xai_error *err);
+
+/* ---- pooling ---- */
+
+/* Windows along (height, width); taps outside the image do not exist, but where include_pad they
+ * count in a mean if they lie before in + pad_end. A global pooling's kernel is the image. */
+typedef struct xai__pooling {
+  enum { XAI__POOL_MAX, XAI__POOL_MEAN } kind;
+  int64_t kernel[2], stride[2], dilation[2], pad[2], pad_end[2];
+  bool include_pad;
+} xai__pooling;
+
+void xai__blocked_pool(xai__engine *e, const xai__pooling *p, const xai__blocked *x,
+                       const xai__blocked *y);
+/* g += the transpose applied to s: to the winner (the first on ties), or spread. MEAN needs no x. */
+void xai__blocked_pool_back(xai__engine *e, const xai__pooling *p, const xai__blocked *x,
+                            const xai__blocked *s, const xai__blocked *g);
+
+#endif

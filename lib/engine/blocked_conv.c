@@ -1,0 +1,347 @@
+/* Convolutions of blocked tensors and their adjoints.
+ *
+ * Both are gathers (window.h): result position p of a phase sums, over taps and channels, what it
+ * reads at p * step + at + tap * at_step. A tile of some output channels by up to 14 pixels of one
+ * or two runs is summed in registers over the whole kernel and all channels, finished, and stored.
+ * A task owns some result rows and some chunks of channels; it walks chunk by chunk, so that
+ * weights are read once a task, from end to end. */
+#include "engine/blocked_inside.h"
+
+#define PIECE_TERMS 256             /* of a sum, before it is added up */
+#define NEAR_FLOATS (96 * 1024)     /* of x that a task keeps near while chunks of weights pass */
+#define WEIGHTS_NEAR (256 * 1024)   /* floats of weights that may pass once more */
+#define FEW_PIXELS 64               /* of a result, split by channels only */
+#define TASKS_A_THREAD 4
+
+/* Element (y, x) of channel block b of an item: data + item * .. + b * .. + y * .. + x * pixel. */
+typedef struct source {
+  const float *data;
+  int64_t item, block, pitch, pixel;
+} source;
+
+typedef struct job {
+  const xai__block_kernels *k;
+  const xai__filters *f;
+  const xai__blocked *z;
+  const xai__finish *finish;
+  const float *w, *bias; /* bias: of all blocks, or NULL */
+  source x;
+  bool empty;        /* x has no elements */
+  int64_t in_blocks; /* of a group of x */
+  xai__axis axis[2];
+  xai__tile tile;
+  int64_t rows, row_parts, chunk_parts;
+  int64_t chunks, out, terms;  /* of a group; its channels, full blocks; terms of a sum */
+} job;
+
+
+/* ---- a task ---- */
+
+/* A row of pixels is cut into `pieces[0]` of width[0], then pieces[1] of width[1] = width[0] - 1. */
+typedef struct cut {
+  int64_t pieces[2], width[2];
+} cut;
+
+static cut cut_of(int64_t w, int half) {
+  const int64_t n = ceil_div(w, half);
+  return (cut){{w % n, n - w % n}, {w / n + 1, w / n}};
+}
+
+/* One result row of a chunk: where it reads, and where its (one or two) blocks go. */
+typedef struct line {
+  const float *x;
+  xai__finish_run run[2];
+} line;
+
+static const float *row_of(const xai__blocked *b, int64_t item, int64_t block, int64_t y) {
+  return b ? xai__blocked_row(b, item, block, y) : NULL;
+}
+
+static void begin_line(const job *j, int64_t row, int64_t group, int64_t block, int blocks,
+                       line *l) {
+  const xai__axis *y = &j->axis[0], *x = &j->axis[1];
+  const int64_t item = row / y->count, p = row % y->count, to = y->place + p * y->place_step;
+  l->x = j->empty ? NULL :
+         j->x.data + item * j->x.item + group * j->in_blocks * j->x.block +
+         (p * y->step + y->at) * j->x.pitch + x->at * j->x.pixel;
+  for (int b = 0; b < blocks; b++, block++) {
+    const int64_t first = x->place * XAI__BLOCK, step = x->place_step * XAI__BLOCK;
+    const xai__finish *f = j->finish;
+    l->run[b] = (xai__finish_run){.f = f,
+                                  .lanes = (int)at_most(j->z->c - block * XAI__BLOCK, XAI__BLOCK),
+                                  .bias = j->bias ? j->bias + block * XAI__BLOCK : NULL,
+                                  .z = xai__blocked_row(j->z, item, block, to) + first,
+                                  .step = step};
+    xai__finish_run *r = &l->run[b];
+    if (f->add) r->add = row_of(f->add, item, block, to) + first;
+    if (f->other) r->other = row_of(f->other, item, block, to) + first;
+    if (f->by) r->by = row_of(f->by, item, block, to) + first;
+    if (x->place == 0 && !f->accumulate) xai__blocked_clear_border(j->z, item, block, to);
+  }
+}
+
+static void finish_run(const xai__finish_run *at, int64_t first, int pixels, const float *acc,
+                       int64_t acc_step, const job *j) {
+  xai__finish_run r = *at;
+  const int64_t skip = first * r.step;
+  r.z += skip;
+  if (r.add) r.add += skip;
+  if (r.other) r.other += skip;
+  if (r.by) r.by += skip;
+  j->k->finish(&r, pixels, acc, acc_step);
+}
+
+/* One or two result rows, against one chunk of weights. */
+static void chunk_of_rows(const job *j, const xai__tile *t, const cut *k, const line *lines,
+                          int rows, const float *w) {
+  float acc[XAI__TILE_PIXELS * XAI__CHUNK] __attribute__((aligned(64)));
+  const int blocks = t->lanes / XAI__BLOCK;
+  for (int kind = 0; kind < 2; kind++) {
+    const int64_t n = k->pieces[kind] * rows, width = k->width[kind];
+    const int64_t before = kind ? k->pieces[0] * k->width[0] : 0;
+    for (int64_t i = 0; i < n; i += 2) {
+      const int runs = i + 1 < n ? 2 : 1;
+      const line *l[2];
+      const float *x[2];
+      int64_t first[2];
+      for (int r = 0; r < runs; r++) {
+        l[r] = &lines[(i + r) / k->pieces[kind]];
+        first[r] = before + (i + r) % k->pieces[kind] * width;
+        x[r] = j->empty ? NULL : l[r]->x + first[r] * t->step;
+      }
+      if (runs == 1) x[1] = x[0];
+      if (j->f->depthwise)
+        j->k->depthwise(t, (int)width, runs, x, w, acc);
+      else
+        j->k->tile(t, (int)width, runs, x, NULL, w, acc);
+      for (int r = 0; r < runs; r++)
+        for (int b = 0; b < blocks; b++)
+          finish_run(&l[r]->run[b], first[r], (int)width,
+                     acc + r * width * t->lanes + b * XAI__BLOCK, t->lanes, j);
+    }
+  }
+}
+
+typedef struct range {
+  int64_t begin, end;
+} range;
+
+static range part(int64_t n, int64_t parts, int64_t i) {
+  const int64_t each = n / parts, more = n % parts, begin = i * each + at_most(i, more);
+  return (range){begin, begin + each + (i < more)};
+}
+
+static void task(void *ctx, int64_t index, int thread) {
+  (void)thread;
+  const job *j = ctx;
+  const range rows = part(j->rows, j->row_parts, index / j->chunk_parts);
+  const range chunks = part(j->f->groups * j->chunks, j->chunk_parts, index % j->chunk_parts);
+  for (int64_t c = chunks.begin; c < chunks.end; c++) {
+    const int64_t group = c / j->chunks, first = c % j->chunks * XAI__CHUNK;
+    xai__tile t = j->tile;
+    t.lanes = (int)at_most(j->out - first, XAI__CHUNK);
+    const cut k =
+        cut_of(j->axis[1].count, j->f->depthwise ? j->k->most : j->k->half(&t));
+    const float *w = j->w + (group * j->out + first) * j->terms;
+    const int64_t block = (group * j->out + first) / XAI__BLOCK;
+    for (int64_t r = rows.begin; r < rows.end; r += 2) {
+      line lines[2];
+      const int n = (int)at_most(2, rows.end - r);
+      for (int i = 0; i < n; i++)
+        begin_line(j, r + i, group, block, t.lanes / XAI__BLOCK, &lines[i]);
+      chunk_of_rows(j, &t, &k, lines, n, w);
+    }
+  }
+}
+
+/* ---- the plan of a phase ---- */
+
+/* Each thread takes the same rows in every layer, so it reads what it wrote; results of few pixels
+ * are split by channels. */
+static void split(job *j, int threads) {
+  const int64_t chunks = j->f->groups * j->chunks;
+  const int64_t uneven = ceil_div(j->rows, threads) * threads - j->rows;
+  const int64_t weights = j->f->groups * j->out * j->terms;
+  j->row_parts = threads;
+  if (j->rows * j->axis[1].count <= FEW_PIXELS || uneven * 10 > j->rows) j->row_parts = 1;
+  const int64_t x = j->rows * j->axis[0].step * j->x.pitch * j->in_blocks * j->f->groups;
+  const int64_t near = at_least(1, ceil_div(x, j->row_parts * NEAR_FLOATS));
+  if (weights <= WEIGHTS_NEAR && chunks > 1)
+    j->row_parts = at_most(j->rows, j->row_parts * near);
+  const int64_t tasks = threads == 1 ? 1 : (int64_t)threads * TASKS_A_THREAD;
+  j->chunk_parts = at_most(chunks, at_least(1, tasks / j->row_parts));
+  if (chunks == 1 && j->row_parts <= threads) j->row_parts = at_most(j->rows, tasks);
+}
+
+static int run_phase(xai__engine *e, job *j, int64_t phase, xai_error *err) {
+  const xai__filters *f = j->f;
+  xai__filters_axes(f, phase, j->axis);
+  const xai__axis *y = &j->axis[0], *x = &j->axis[1];
+  const bool image = j->x.pixel == 1;
+  const int64_t channels = image ? f->in : 1, taps = j->empty ? 0 : y->taps * x->taps;
+  if (y->count <= 0 || x->count <= 0) return XAI_OK;
+  const bool of_zero_is_zero = j->finish->form == XAI__KEEP || j->finish->form == XAI__TIMES;
+  if (taps == 0 && of_zero_is_zero && j->finish->accumulate && !j->finish->add) return XAI_OK;
+  int64_t *tap = xai__scratch(e, (size_t)(taps * channels + 1), sizeof *tap, err);
+  if (!tap) return xai__no_memory(err);
+  for (int64_t t = 0; t < taps; t++)
+    for (int64_t c = 0; c < channels; c++)
+      tap[t * channels + c] = t / x->taps * y->at_step * j->x.pitch +
+                              t % x->taps * x->at_step * j->x.pixel + c * j->x.block;
+  j->in_blocks = f->depthwise ? 1 : image ? 0 : ceil_div(f->in, XAI__BLOCK);
+  j->tile.blocks = f->depthwise || image ? 1 : j->in_blocks;
+  j->tile.last = image ? 1 : f->in - (j->tile.blocks - 1) * XAI__BLOCK;
+  j->tile.plane = j->x.block;
+  j->tile.taps = taps * channels;
+  j->tile.tap = tap;
+  j->tile.step = x->step * j->x.pixel;
+  j->tile.piece = at_least(1, PIECE_TERMS / (XAI__BLOCK * at_least(1, taps)));
+  j->terms = f->in * taps;
+  j->rows = j->z->n * y->count;
+  split(j, xai__pool_threads(e->pool));
+  xai__pool_run(e->pool, j->row_parts * j->chunk_parts, task, j);
+  return XAI_OK;
+}
+
+/* ---- operands ---- */
+
+/* An image with its padding, edited: [n][c][h][w] of exactly what is read. */
+typedef struct padding {
+  const xai__blocked *x;
+  xai__edit edit;
+  const xai__axis *axis;
+  int64_t h, w;
+  float *to;
+} padding;
+
+static void pad_rows(void *ctx, int64_t begin, int64_t end) {
+  const padding *j = ctx;
+  const xai__blocked *x = j->x;
+  const int64_t left = -j->axis[1].at;
+  for (int64_t i = begin; i < end; i++) {
+    const int64_t y = i % j->h + j->axis[0].at;
+    float *to = j->to + i * j->w;
+    memset(to, 0, (size_t)j->w * sizeof *to);
+    if (y < 0 || y >= x->h) continue;
+    const float *from = x->data + (i / j->h * x->h + y) * x->w;
+    const int64_t last = at_most(x->w + left, j->w);
+    for (int64_t p = at_least(left, 0); p < last; p++) to[p] = xai__edited(j->edit, from[p - left]);
+  }
+}
+
+static int64_t extent(const xai__axis *a) {
+  return (a->count - 1) * a->step + (a->taps - 1) * a->at_step + 1;
+}
+
+static int source_of_image(xai__engine *e, const xai__filters *f, const xai__blocked *x,
+                           xai__edit xe, source *s, xai_error *err) {
+  xai__axis axis[2];
+  xai__filters_axes(f, 0, axis);
+  padding j = {x, xe, axis, extent(&axis[0]), extent(&axis[1]), NULL};
+  j.to = xai__scratch(e, (size_t)(x->n * x->c * j.h * j.w), sizeof *j.to, err);
+  if (!j.to) return xai__no_memory(err);
+  xai__parallel(e, x->n * x->c * j.h, 16384 / (j.w + 1) + 1, pad_rows, &j);
+  *s = (source){j.to - axis[0].at * j.w - axis[1].at, x->c * j.h * j.w, j.h * j.w, j.w, 1};
+  return XAI_OK;
+}
+
+/* A blocked tensor, edited. */
+typedef struct editing {
+  const xai__blocked *from;
+  xai__blocked to;
+  xai__edit edit;
+} editing;
+
+static void edit_rows(void *ctx, int64_t begin, int64_t end) {
+  const editing *j = ctx;
+  const int64_t blocks = xai__blocked_blocks(j->from);
+  for (int64_t i = begin; i < end; i++) {
+    const int64_t y = i % j->from->h, b = i / j->from->h % blocks, n = i / j->from->h / blocks;
+    const float *from = xai__blocked_row(j->from, n, b, y);
+    float *to = xai__blocked_row(&j->to, n, b, y);
+    const int64_t lanes = at_most(XAI__BLOCK, j->from->c - b * XAI__BLOCK);
+    for (int64_t p = 0; p < j->from->w * XAI__BLOCK; p++)
+      to[p] = p % XAI__BLOCK < lanes ? xai__edited(j->edit, from[p]) : 0;
+    xai__blocked_clear_border(&j->to, n, b, y);
+  }
+}
+
+static int source_of(xai__engine *e, const xai__filters *f, const xai__blocked *x, xai__edit xe,
+                     source *s, xai_error *err) {
+  if (x->plain) return source_of_image(e, f, x, xe, s, err);
+  editing j = {x, *x, xe};
+  if (!xai__edit_is_identity(xe)) {
+    j.to.data = xai__scratch(e, (size_t)xai__blocked_count(x), sizeof(float), err);
+    if (!j.to.data) return xai__no_memory(err);
+    xai__parallel(e, x->n * xai__blocked_blocks(x) * x->h, 8192 / (x->w * XAI__BLOCK + 1) + 1,
+                  edit_rows, &j);
+  }
+  const int64_t plane = xai__blocked_plane(x);
+  *s = (source){xai__blocked_row(&j.to, 0, 0, 0), xai__blocked_blocks(x) * plane, plane,
+                xai__blocked_pitch(x), XAI__BLOCK};
+  return XAI_OK;
+}
+
+static int bias_of(xai__engine *e, const xai__product *p, xai__edit be, const float **bias,
+                   xai_error *err) {
+  *bias = NULL;
+  if (!p->b || xai__edit_is_none(be)) return XAI_OK;
+  const int64_t n = p->groups * p->m, all = ceil_div(n, XAI__BLOCK) * XAI__BLOCK;
+  float *b = xai__scratch(e, (size_t)all, sizeof *b, err);
+  if (!b) return xai__no_memory(err);
+  for (int64_t i = 0; i < all; i++) b[i] = i < n ? xai__edited(be, p->b[i]) : 0;
+  *bias = b;
+  return XAI_OK;
+}
+
+static int check_border(const xai__filters *f, const xai__blocked *x, xai_error *err) {
+  const int64_t need = xai__blocked_border(f->p, f->adjoint ? XAI__PACK_ADJOINT
+                                                            : XAI__PACK_FORWARD);
+  if (x->plain || x->border >= need) return XAI_OK;
+  return xai__fail(err, XAI_E_UNSUPPORTED, NULL, "a blocked tensor has a border of %lld, needs %lld",
+                   (long long)x->border, (long long)need);
+}
+
+static int convolve(xai__engine *e, const xai__filters *f, const float *packed,
+                    const xai__blocked *x, xai__edit xe, xai__edit we, xai__edit be,
+                    const xai__blocked *z, const xai__finish *finish, xai_error *err) {
+  job j = {.k = &e->block_kernels, .f = f, .z = z, .finish = finish, .chunks = 0};
+  const int64_t phases = xai__filters_phases(f);
+  XAI__TRY(check_border(f, x, err));
+  if (xai__blocked_count(z) == 0) return XAI_OK;
+  const float *w;
+  XAI__TRY(xai__blocked_weights(e, f, packed, &we, &w, err));
+  if (!f->adjoint) XAI__TRY(bias_of(e, f->p, be, &j.bias, err));
+  j.empty = xai__blocked_count(x) == 0;
+  if (!j.empty) XAI__TRY(source_of(e, f, x, xe, &j.x, err));
+  j.tile.we = we;
+  j.out = ceil_div(f->out, XAI__BLOCK) * XAI__BLOCK;
+  j.chunks = ceil_div(f->out, XAI__CHUNK);
+  for (int64_t i = 0; i < phases; i++) {
+    j.w = w + xai__filters_offset(f, i);
+    XAI__TRY(run_phase(e, &j, i, err));
+  }
+  return XAI_OK;
+}
+
+int xai__blocked_forward(xai__engine *e, const xai__product *p, const float *packed,
+                         const xai__blocked *x, xai__edit xe, xai__edit we, xai__edit be,
+                         const xai__blocked *z, const xai__finish *f, xai_error *err) {
+  const xai__filters filters = xai__filters_of(p, XAI__PACK_FORWARD);
+  const size_t mark = xai__scratch_mark(e);
+  const int status = convolve(e, &filters, packed, x, xe, we, be, z, f, err);
+  xai__scratch_release(e, mark);
+  return status;
+}
+
+int xai__blocked_adjoint(xai__engine *e, const xai__product *p, const float *packed,
+                         const xai__blocked *s, xai__edit we, const xai__blocked *g,
+                         const xai__finish *f, xai_error *err) {
+  const xai__filters filters = xai__filters_of(p, XAI__PACK_ADJOINT);
+  const size_t mark = xai__scratch_mark(e);
+  const int status =
+      filters.columns ? xai__blocked_image_adjoint(e, &filters, packed, s, we, g, f, err)
+                      : convolve(e, &filters, packed, s, xai__identity, we, xai__identity, g, f, err);
+  xai__scratch_release(e, mark);
+  return status;
+}

@@ -1,0 +1,48 @@
+/* What the files of the blocked engine share. */
+#ifndef XAI_ENGINE_BLOCKED_INSIDE_H
+#define XAI_ENGINE_BLOCKED_INSIDE_H
+#include <string.h>
+
+#include "engine/blocked.h"
+#include "engine/state.h"
+#include "engine/window.h"
+
+static inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+static inline int64_t at_most(int64_t a, int64_t b) { return a < b ? a : b; }
+static inline int64_t at_least(int64_t a, int64_t b) { return a > b ? a : b; }
+
+int64_t xai__blocked_blocks(const xai__blocked *b);
+int64_t xai__blocked_pitch(const xai__blocked *b); /* floats of a row, of a plane */
+int64_t xai__blocked_plane(const xai__blocked *b);
+float *xai__blocked_row(const xai__blocked *b, int64_t item, int64_t block, int64_t y); /* x = 0 */
+/* Zeroes the border beside a row; above the first and below the last, too. */
+void xai__blocked_clear_border(const xai__blocked *b, int64_t item, int64_t block, int64_t y);
+
+/* A product as the kernels see it in one direction: groups of channels in and out, small groups
+ * merged until they fill blocks (zeros between them); depthwise: `groups` blocks, 1 in, 16 out. */
+typedef struct xai__filters {
+  const xai__product *p;
+  bool adjoint, depthwise, columns; /* columns: out is (tap, channel) of an image, no taps */
+  int64_t groups, in, out;
+  xai__geometry geometry;
+} xai__filters;
+
+xai__filters xai__filters_of(const xai__product *p, xai__pack_form form);
+/* Phases of the direction, and the floats packed before one. A phase is packed
+ * [group][chunk of 32 or 16 out][block of in][tap][channel][out]. */
+int64_t xai__filters_phases(const xai__filters *f);
+void xai__filters_axes(const xai__filters *f, int64_t phase, xai__axis axis[2]);
+int64_t xai__filters_taps(const xai__filters *f, int64_t phase);
+int64_t xai__filters_offset(const xai__filters *f, int64_t phase);
+/* Weights edited by what registers do not: squares and ones. */
+void xai__pack_edited(xai__engine *e, const xai__filters *f, xai__edit we, float *to);
+
+/* The adjoint of a convolution that reads an image (columns). */
+int xai__blocked_image_adjoint(xai__engine *e, const xai__filters *f, const float *packed,
+                               const xai__blocked *s, xai__edit we, const xai__blocked *g,
+                               const xai__finish *finish, xai_error *err);
+/* SQUARE and ONES become weights of their own, in scratch; what is left of `we` is LINEAR. */
+int xai__blocked_weights(xai__engine *e, const xai__filters *f, const float *packed, xai__edit *we,
+                         const float **w, xai_error *err);
+
+#endif

@@ -1,0 +1,183 @@
+/* Weights in the order in which the tiles of a direction read them. */
+#include "engine/blocked_inside.h"
+
+#define MOST_WASTE 4 /* multiplications by zeros that merged groups may cost */
+
+static int64_t round_up(int64_t a, int64_t b) { return (a + b - 1) / b * b; }
+
+/* Groups that are merged into one, so that its channels fill whole blocks; 0: not served. */
+static int64_t merged_groups(const xai__product *p) {
+  if (p->groups == 1) return 1;
+  for (int64_t r = 1; r <= MOST_WASTE; r *= 2)
+    if (p->groups % r == 0 && r * p->c % XAI__BLOCK == 0 && r * p->m % XAI__BLOCK == 0) return r;
+  return 0;
+}
+
+static bool is_depthwise(const xai__product *p) { return p->groups > 1 && p->c == 1 && p->m == 1; }
+
+bool xai__blocked_serves(const xai__product *p) {
+  if (p->kind != XAI__CONV || p->in[0] != 1 || p->out[0] != 1 || p->kernel[0] != 1) return false;
+  if (p->pad[0] != 0 || (p->b && p->n_bias != p->groups * p->m)) return false;
+  return is_depthwise(p) || merged_groups(p) > 0;
+}
+
+bool xai__blocked_image(const xai__product *p) {
+  return p->groups == 1 && p->c <= XAI__IMAGE_CHANNELS;
+}
+
+xai__filters xai__filters_of(const xai__product *p, xai__pack_form form) {
+  xai__filters f = {.p = p, .adjoint = form == XAI__PACK_ADJOINT, .depthwise = is_depthwise(p)};
+  f.geometry = (xai__geometry){.adjoint = f.adjoint, .p = p};
+  for (int d = 0; d < 3; d++) {
+    f.geometry.large[d] = p->in[d];
+    f.geometry.small[d] = p->out[d];
+  }
+  if (f.depthwise) {
+    f.groups = round_up(p->groups, XAI__BLOCK) / XAI__BLOCK;
+    f.in = 1;
+    f.out = XAI__BLOCK;
+    return f;
+  }
+  const int64_t merged = merged_groups(p);
+  f.groups = p->groups / merged;
+  f.in = merged * (f.adjoint ? p->m : p->c);
+  f.out = merged * (f.adjoint ? p->c : p->m);
+  f.columns = f.adjoint && xai__blocked_image(p);
+  if (f.columns) f.out *= p->kernel[1] * p->kernel[2];
+  return f;
+}
+
+int64_t xai__filters_phases(const xai__filters *f) {
+  if (f->columns) return 1;
+  return xai__axis_phases(&f->geometry, 1) * xai__axis_phases(&f->geometry, 2);
+}
+
+void xai__filters_axes(const xai__filters *f, int64_t phase, xai__axis axis[2]) {
+  const int64_t columns = xai__axis_phases(&f->geometry, 2);
+  axis[0] = xai__axis_of(&f->geometry, 1, phase / columns);
+  axis[1] = xai__axis_of(&f->geometry, 2, phase % columns);
+}
+
+int64_t xai__filters_taps(const xai__filters *f, int64_t phase) {
+  xai__axis axis[2];
+  if (f->columns) return 1;
+  xai__filters_axes(f, phase, axis);
+  return axis[0].taps * axis[1].taps;
+}
+
+static int64_t size_of_tap(const xai__filters *f) {
+  return f->groups * f->in * round_up(f->out, XAI__BLOCK);
+}
+
+int64_t xai__filters_offset(const xai__filters *f, int64_t phase) {
+  int64_t taps = 0;
+  for (int64_t i = 0; i < phase; i++) taps += xai__filters_taps(f, i);
+  return taps * size_of_tap(f);
+}
+
+int64_t xai__pack_count(const xai__product *p, xai__pack_form form) {
+  const xai__filters f = xai__filters_of(p, form);
+  return xai__filters_offset(&f, xai__filters_phases(&f));
+}
+
+int64_t xai__blocked_border(const xai__product *p, xai__pack_form form) {
+  const xai__filters f = xai__filters_of(p, form);
+  const int64_t phases = xai__filters_phases(&f);
+  int64_t border = 0;
+  if (xai__blocked_image(p)) return 0;
+  for (int64_t i = 0; i < phases; i++) {
+    xai__axis axis[2];
+    xai__filters_axes(&f, i, axis);
+    for (int d = 0; d < 2; d++) {
+      const xai__axis *a = &axis[d];
+      if (a->taps == 0 || a->count == 0) continue;
+      const int64_t far = (a->taps - 1) * a->at_step, first = a->at + (far < 0 ? far : 0);
+      const int64_t last = a->at + (far > 0 ? far : 0) + (a->count - 1) * a->step;
+      if (-first > border) border = -first;
+      if (last - a->source + 1 > border) border = last - a->source + 1;
+    }
+  }
+  return border;
+}
+
+/* ---- packing: a task is some chunks ---- */
+
+typedef struct packing {
+  const xai__filters *f;
+  xai__edit we;
+  int64_t phase, chunks; /* of a group */
+  xai__axis axis[2];
+  float *to;
+} packing;
+
+/* Weight of out channel o and in channel i of group g at kernel element t; 0 between groups. */
+static float weight(const xai__filters *f, xai__edit we, int64_t g, int64_t o, int64_t i,
+                    int64_t t) {
+  const xai__product *p = f->p;
+  const int64_t taps = p->kernel[1] * p->kernel[2];
+  int64_t large, small; /* channels of the convolution's input and output */
+  if (f->depthwise) {
+    small = g * XAI__BLOCK + o;
+    if (small >= p->groups) return 0;
+    return xai__edited(we, p->w[small * taps + t]);
+  }
+  if (f->columns) {
+    t = o / p->c;
+    o %= p->c;
+  }
+  large = g * (f->adjoint ? f->out : f->in) + (f->adjoint ? o : i);
+  small = g * (f->adjoint ? f->in : f->out) + (f->adjoint ? i : o);
+  if (large / p->c != small / p->m) return 0;
+  return xai__edited(we, p->w[(small * p->c + large % p->c) * taps + t]);
+}
+
+static void pack_chunk(const packing *j, int64_t g, int64_t chunk) {
+  const xai__filters *f = j->f;
+  const xai__axis *y = &j->axis[0], *x = &j->axis[1];
+  const int64_t taps = f->columns ? 1 : y->taps * x->taps;
+  const int64_t out = round_up(f->out, XAI__BLOCK), first = chunk * XAI__CHUNK;
+  const int64_t lanes = out - first < XAI__CHUNK ? out - first : XAI__CHUNK;
+  float *to = j->to + (g * out + first) * f->in * taps;
+  for (int64_t b = 0; b < f->in; b += XAI__BLOCK)
+    for (int64_t t = 0; t < taps; t++) {
+      const int64_t ty = f->columns ? 0 : y->tap + t / x->taps * y->tap_step;
+      const int64_t tx = f->columns ? 0 : x->tap + t % x->taps * x->tap_step;
+      const int64_t element = ty * f->p->kernel[2] + tx;
+      for (int64_t i = b; i < b + XAI__BLOCK && i < f->in; i++)
+        for (int64_t l = 0; l < lanes; l++)
+          *to++ = first + l < f->out ? weight(f, j->we, g, first + l, i, element) : 0;
+    }
+}
+
+static void pack_chunks(void *ctx, int64_t begin, int64_t end) {
+  const packing *j = ctx;
+  for (int64_t i = begin; i < end; i++) pack_chunk(j, i / j->chunks, i % j->chunks);
+}
+
+void xai__pack_edited(xai__engine *e, const xai__filters *f, xai__edit we, float *to) {
+  const int64_t phases = xai__filters_phases(f);
+  packing j = {.f = f, .we = we, .chunks = round_up(f->out, XAI__CHUNK) / XAI__CHUNK, .to = to};
+  for (j.phase = 0; j.phase < phases; j.phase++) {
+    xai__filters_axes(f, j.phase, j.axis);
+    xai__parallel(e, f->groups * j.chunks, 1, pack_chunks, &j);
+    j.to += xai__filters_taps(f, j.phase) * size_of_tap(f);
+  }
+}
+
+void xai__pack(xai__engine *e, const xai__product *p, xai__pack_form form, float *to) {
+  const xai__filters f = xai__filters_of(p, form);
+  xai__pack_edited(e, &f, xai__identity, to);
+}
+
+int xai__blocked_weights(xai__engine *e, const xai__filters *f, const float *packed, xai__edit *we,
+                         const float **w, xai_error *err) {
+  *w = packed;
+  if (we->form == XAI__LINEAR) return XAI_OK;
+  const int64_t n = xai__filters_offset(f, xai__filters_phases(f));
+  float *to = xai__scratch(e, (size_t)n, sizeof *to, err);
+  if (!to) return xai__no_memory(err);
+  xai__pack_edited(e, f, *we, to);
+  *we = xai__identity;
+  *w = to;
+  return XAI_OK;
+}
