@@ -18,6 +18,10 @@ static const fit_case fit_cases[] = {
     {"gmm, full", "gmm", "components=2,covariance=full,steps=8,tolerance=0", 2, {0, 4}, true},
 #endif
     {"gmm, diagonal", "gmm", "components=3,steps=8,tolerance=0", 3, {0, 2, 3}, true},
+    {"rbm", "rbm", "hidden=7,epochs=3,batch=20", 3, {0, 2, 3}, true},
+    {"rbm, annealed", "rbm", "hidden=20,epochs=2,batch=32,betas=50,steps=2,persistent=on,variance=learned,sparsity=0.1", 2, {0, 5}, true},
+    {"conv-rbm", "conv-rbm", "filters=3,side=2,epochs=2,batch=16,betas=20,variance=learned", 4, {0, 2, 4, 5}, true},
+    {"conv-rbm, pooled", "conv-rbm", "filters=2,side=2,pool=2,epochs=2,batch=16,visible=mean", 4, {0, 1, 3, 3}, true},
 };
 enum { FIT_CASES = sizeof fit_cases / sizeof *fit_cases };
 

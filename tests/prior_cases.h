@@ -5,7 +5,7 @@
 #include "prior/prior.h"
 
 enum { CASE_KEYS = 6 };
-typedef enum { ANY, POSITIVE, LOWER, DEFINITE } numbers; /* lower triangular; symmetric, definite */
+typedef enum { ANY, POSITIVE, LOWER, DEFINITE, TWO } numbers; /* lower triangular; symmetric, definite */
 
 typedef struct prior_key {
   const char *name;
@@ -37,6 +37,10 @@ static const prior_case prior_cases[] = {
     {"gaussian, diagonal", "gaussian", 2, {3, 5}, {{"mean", ANY, 1, {5}}, {"noise", POSITIVE, 1, {5}}}},
     {"gmm, full", "gmm", 2, {3, 4}, {{"weights", POSITIVE, 1, {3}}, {"means", ANY, 2, {3, 4}}, {"factors", LOWER, 3, {3, 4, 4}}}},
     {"gmm, diagonal", "gmm", 3, {2, 1, 4}, {{"weights", POSITIVE, 1, {2}}, {"means", ANY, 3, {2, 1, 4}}, {"variances", POSITIVE, 2, {2, 4}}}},
+    {"rbm", "rbm", 3, {3, 2, 3}, {{"W", ANY, 2, {6, 4}}, {"a", ANY, 2, {2, 3}}, {"b", ANY, 1, {4}}, {"s", POSITIVE, 1, {6}}}},
+    {"rbm, one deviation", "rbm", 2, {2, 3}, {{"W", ANY, 2, {3, 20}}, {"a", ANY, 1, {3}}, {"b", ANY, 1, {20}}, {"s", POSITIVE, 0, {0}}}},
+    {"conv-rbm", "conv-rbm", 4, {2, 2, 4, 5}, {{"W", ANY, 4, {3, 2, 2, 3}}, {"c", ANY, 1, {2}}, {"b", ANY, 1, {3}}, {"s", POSITIVE, 1, {1}}}},
+    {"conv-rbm, pooled", "conv-rbm", 4, {2, 1, 5, 5}, {{"W", ANY, 4, {2, 1, 2, 2}}, {"c", ANY, 1, {1}}, {"b", ANY, 1, {2}}, {"s", POSITIVE, 0, {0}}, {"pool", TWO, 0, {0}}}},
 };
 enum { PRIOR_CASES = sizeof prior_cases / sizeof *prior_cases };
 
@@ -45,8 +49,10 @@ static inline xai_tensor *prior_key_tensor(const prior_key *k, uint64_t seed) {
   float *v = writable(t);
   const int64_t n = count_of(t);
   for (int64_t i = 0; i < n && k->numbers == POSITIVE; i++) v[i] = 0.5f + fabsf(v[i]);
-  const int64_t side = k->shape[k->rank - 1];
-  for (int64_t i = 0; i < n && k->numbers >= LOWER; i++) {
+  if (k->numbers == TWO) v[0] = 2;
+  const int64_t side = k->rank ? k->shape[k->rank - 1] : 1;
+  const bool triangle = k->numbers == LOWER || k->numbers == DEFINITE;
+  for (int64_t i = 0; i < n && triangle; i++) {
     const int64_t row = i / side % side, column = i % side;
     if (row == column) v[i] = 1 + fabsf(v[i]);
     else if (row < column) v[i] = 0;

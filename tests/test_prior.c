@@ -103,6 +103,7 @@ START_TEST(bad_tensors_are_refused) {
   size_t n = prior_params(c, p);
   for (size_t k = 0; k < n; k++) {
     const xai_tensor *good = p[k].tensor;
+    if (c->keys[k].numbers == TWO) continue; /* a number that came as a tensor */
     float *v = writable((xai_tensor *)(uintptr_t)good), kept = v[0];
     for (int turn = 0; turn < 2; turn++) {
       v[0] = turn ? INFINITY : NAN;

@@ -7,7 +7,7 @@
 
 #include "base/os.h"
 
-static const xai__fit_kind *const kinds[] = {&xai__fit_gaussian, &xai__fit_gmm};
+static const xai__fit_kind *const kinds[] = {&xai__fit_gaussian, &xai__fit_gmm, &xai__fit_rbm, &xai__fit_conv_rbm};
 
 const xai__fit_kind *xai__fit_at(size_t i) {
   return i < sizeof kinds / sizeof *kinds ? kinds[i] : NULL;

@@ -37,6 +37,6 @@ int xai__fit_number(xai__fit *f, const char *key, double value);
 /* mean[n] over all items. */
 void xai__fit_mean(const xai__fit *f, double *mean);
 
-extern const xai__fit_kind xai__fit_gaussian, xai__fit_gmm;
+extern const xai__fit_kind xai__fit_gaussian, xai__fit_gmm, xai__fit_rbm, xai__fit_conv_rbm;
 
 #endif

@@ -6,7 +6,7 @@
 #include <string.h>
 
 static const xai__prior_kind *const kinds[] = {
-    &xai__prior_l2, &xai__prior_mean, &xai__prior_near, &xai__prior_tv, &xai__prior_gaussian, &xai__prior_gmm,
+    &xai__prior_l2, &xai__prior_mean, &xai__prior_near, &xai__prior_tv, &xai__prior_gaussian, &xai__prior_gmm, &xai__prior_rbm, &xai__prior_conv_rbm,
 };
 
 const xai__prior_kind *xai__prior_at(size_t i) {

@@ -75,6 +75,6 @@ int xai__prior_tensor(xai_prior *p, const char *key, int rank, int64_t *shape, f
 bool xai__prior_has(const xai_prior *p, const char *key); /* a tensor */
 
 extern const xai__prior_kind xai__prior_l2, xai__prior_mean, xai__prior_near, xai__prior_tv,
-    xai__prior_gaussian, xai__prior_gmm;
+    xai__prior_gaussian, xai__prior_gmm, xai__prior_rbm, xai__prior_conv_rbm;
 
 #endif
