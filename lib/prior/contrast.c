@@ -54,6 +54,7 @@ static int contrast(xai__contrast *t, xai__engine *e, xai_error *err) {
     add_pull(t, t->x, t->mean, 1, 1);
   }
   if (t->persistent) {
+    c.stream++;
     xai__rbm_scale(r, e, batch, v, NULL, 1, v, t->scaled);
     XAI__TRY(xai__rbm_up(r, e, batch, t->scaled, t->pre, err));
     xai__rbm_hidden(r, e, batch, t->pre, 1, 1, &c, NULL, t->state);
