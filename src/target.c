@@ -256,7 +256,7 @@ static int set_from(struct target *t, const char *name, size_t n) {
 /* "OUTPUT/REST": sets the tensor to explain and moves *text to REST. */
 static int parse_output(const struct model *m, const struct options *o, const char **text,
                         struct target *t) {
-  const char *slash = strrchr(*text, '/');
+  const char *mask = strstr(*text, "/@"), *slash = mask ? mask : strrchr(*text, '/');
   char name[512];
   if (**text == '@' || !slash)
     return EXIT_FINE;

@@ -64,6 +64,10 @@ cmp tuple.npy flat.npy || fail "a tuple is not its flat index"
 expect 0 explain conv.onnx x.npy --target z/2:1:2 --json
 holds out '"target": 17,'
 holds out '"source": "z"'
+expect 0 run conv.onnx x.npy -o w.npz
+expect 0 explain conv.onnx x.npy --target "z/@$work/w.npz:output/z" --json
+holds out '"target": "mask"'
+holds out '"source": "z"'
 expect 0 explain conv.onnx x.npy x.npy --target 2:1:2 --json
 count out 2 '"target": 17,'
 refuse 2 "index 2 of axis 1 is out of range 0..1" explain conv.onnx x.npy --target 2:2:2
