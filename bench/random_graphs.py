@@ -598,6 +598,18 @@ STEPS = {'Floor', 'Ceil', 'Round', 'Sign', 'ArgMax', 'ArgMin', 'Hardmax', 'Less'
          'GreaterOrEqual', 'Mod', 'TopK'}
 
 
+DECISIONS = STEPS - {'TopK', 'Mod', 'Floor', 'Ceil', 'Round'}
+
+
+def behind(g, kinds):
+    """The values that depend on a node of these kinds."""
+    found = set()
+    for node in g.nodes:
+        if node.op_type in kinds or found & set(node.input):
+            found |= set(node.output)
+    return found
+
+
 def run_forward(xai, g, path, given, values, folder):
     out = os.path.join(folder, 'out.npz')
     said = call(xai, 'run', path, given, '-o', out)
@@ -605,10 +617,8 @@ def run_forward(xai, g, path, given, values, folder):
         return said
     found = np.load(out)
     size = sizes(g, values)
-    shaky = set()  # behind a step rounding may decide
+    shaky = behind(g, STEPS)  # rounding may decide
     for node in g.nodes:
-        if node.op_type in STEPS or shaky & set(node.input):
-            shaky |= set(node.output)
         for o in node.output:
             if o not in values or not np.isfinite(values[o]).all():
                 continue
@@ -625,7 +635,10 @@ OPTIONS = ['bias=zero', 'mul=uniform', 'mul=value', 'softmax=gradient', 'matmul=
 
 def run_relevance(xai, g, path, given, values, folder):
     """The account of a random method, from the largest element of the last output."""
-    names = [o for o in values if values[o].size and np.isfinite(values[o]).all()]
+    decided = behind(g, DECISIONS)
+    names = [o for o in values if values[o].size and np.isfinite(values[o]).all() and o not in decided]
+    if not names:
+        return None
     ledger, out = os.path.join(folder, 'L.json'), os.path.join(folder, 'R.npz')
     method = g.one_of(*RELEVANCE) + (',' + g.one_of(*OPTIONS) if g.chance() else '')
     said = call(xai, 'explain', path, given, '-m', method, '--output', 'final', '--target', f'{names[-1]}/max',

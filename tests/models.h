@@ -79,6 +79,11 @@ static const model_row models[] = {
      "q1 = MatMul(x, q); k1 = MatMul(x, k); k2 = Transpose(k1) perm=[0,2,1]; v1 = MatMul(x, v);"
      "a1 = MatMul(q1, k2); a2 = Add(a1, u); a3 = Add(a2, m); a4 = Softmax(a3) axis=-1;"
      "a5 = MatMul(a4, v1); m1 = Add(x, a5); p = ReduceMean(m1) axes=[1] keepdims=0; y = Gemm(p, w, c)"},
+    {"compared", 0, 0,
+     "opset 17; input x N,4,6; const q 6,6 ~3; const z = 0; const w 6,3 ~12; const c 3 ~13; output y;"
+     "h = MatMul(x, q); g = Greater(h, z); m = Cast(g) to=1; f = Mul(x, m); e = Add(f, m);"
+     "t = Transpose(m) perm=[0,2,1]; a = MatMul(t, e); p = ReduceMean(a) axes=[1] keepdims=0;"
+     "y = Gemm(p, w, c)"},
     {"two-inputs", 1, 1,
      "opset 13; input x N,4; input z N,4; const a 4,5 ~1; const b 5 ~2; const c 4,5 ~3;"
      "const d 5,3 ~4; output y; g = Gemm(x, a, b); h = Gemm(z, c); i = Add(g, h); j = Relu(i);"

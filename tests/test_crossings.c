@@ -57,6 +57,16 @@ static const struct crossing {
     {"opset 13; input x 1,2; output y; const t i64 1 = 1;"
      "y = NegativeLogLikelihoodLoss(x, t) reduction='none'", "lrp-0", {-1, -2}, {0}, {4}, {0, 4},
      {0}},
+    /* what comes out of a comparison has no relevance: a constant */
+#define MASK TWO "const k = 0; g = Greater(z, k); m = Cast(g) to=1; "
+    {MASK "y = Mul(m, x)", "lrp-0", {1, 2}, {3, -4}, {4, 8}, {4, 8}, {0, 0}},
+    {MASK "y = Mul(x, m)", "lrp-0,mul=uniform", {1, 2}, {3, -4}, {4, 8}, {4, 8}, {0, 0}},
+    {MASK "y = Mul(x, m)", "lrp-0,rewrite=off", {1, 2}, {3, -4}, {4, 8}, {4, 8}, {0, 0}},
+    {MASK "y = Add(x, m)", "lrp-0", {1, 3}, {3, -4}, {4, 8}, {2, 8}, {0, 0}},
+    {MASK "y = Add(x, m)", "lrp-0,bias=zero", {1, 3}, {3, -4}, {4, 8}, {4, 8}, {0, 0}},
+    {MASK "const l i64 2 = 2 1; c = Reshape(m, l); y = MatMul(x, c)", "lrp-0", {1, 3}, {3, 4}, {8},
+     {2, 6}, {0, 0}},
+    {MASK "y = Einsum(x, m) equation='ij,ij->i'", "lrp-0", {1, 3}, {3, 4}, {8}, {2, 6}, {0, 0}},
     /* activations */
     {ONE "y = Relu(x)", "lrp-0", {-1, 3}, {0}, {4, 8}, {4, 8}, {0}},
     {ONE "y = Relu(x)", "lrp-0,activation=gradient", {-1, 3}, {0}, {4, 8}, {0, 8}, {0}},

@@ -88,6 +88,7 @@ typedef struct xai__step {
   xai__crossing cross;
   int operand;               /* PASS: the operand that takes all */
   const unsigned char *gate; /* GATE, OWN: per operand, the xai__gate it comes straight from */
+  const bool *constant; /* per operand: static, or no relevance can be there (a comparison's result) */
   const int *before, *after;
   int n_before, n_after;
   const int *inner; /* NORM, PASS of several: the graph's nodes that make it up, in order, or NULL */

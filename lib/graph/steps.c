@@ -349,7 +349,11 @@ static int classify(builder *b, xai__steps *steps) {
     if (b->folded[i]) continue;
     xai__step s = b->of[i];
     bool carried = false, after_linear = false, scale = false;
+    bool *constant = xai__arena_new(b->arena, (size_t)s.node.n_in + 1, 1, b->err);
+    if (!constant) return b->err->status;
+    s.constant = constant;
     for (int k = 0; k < s.node.n_in; k++) {
+      constant[k] = is_static(b, s.node.in[k]) || !b->carries[s.node.in[k]];
       if (is_static(b, s.node.in[k])) continue;
       carried |= b->carries[s.node.in[k]];
       scale |= b->scale[s.node.in[k]];

@@ -148,9 +148,10 @@ static xai__crossing crossing(const xai__node *node, const bool *in_static) {
   return in_static[0] || in_static[1] ? XAI__CROSS_LINEAR : XAI__CROSS_OWN;
 }
 
-/* Which operand takes all under matmul=value: the one that does not come from a softmax where the
- * other does; -1: shared. */
-static int value_operand(const xai__own_options *o) {
+/* Which operand takes all: the one that is no constant; under matmul=value the one that does not come
+ * from a softmax where the other does; -1: shared. */
+static int value_operand(const xai__call *c, const xai__own_options *o) {
+  if (c->in_static[0] != c->in_static[1]) return c->in_static[0] ? 1 : 0;
   if (strcmp(o->matmul, "value") || o->from_softmax[0] == o->from_softmax[1]) return -1;
   return o->from_softmax[0] ? 1 : 0;
 }
@@ -163,7 +164,7 @@ static int relevance(xai__call *c, const xai__own_options *o, const xai__view *g
   size_t mark = xai__scratch_mark(c->engine);
   float *s = xai__scratch(c->engine, (size_t)n, sizeof *s, c->err);
   if (!s) return XAI_E_MEMORY;
-  int value = value_operand(o);
+  int value = value_operand(c, o);
   xai__own_divide(c->engine, xai__f(&gout[0]), d.o.data, value < 0 ? 2 : 1, n, o->stabilizer, s,
                   o->ledger);
   for (int i = 0; i < 2; i++) /* a share nobody wants */

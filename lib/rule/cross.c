@@ -139,6 +139,9 @@ static int cross_route(crossing *x) {
 
 /* Which factor of a product is a gate: 0, 1, or -1 if none or both are. */
 static int gate_factor(const crossing *x) {
+  const bool *constant = x->c->in_static;
+  if (constant[0] != constant[1]) return constant[0] ? 0 : 1;
+  if (option_is(x, "mul", "uniform")) return -1;
   int a = x->step->gate[0], b = x->step->gate[1];
   if (a == XAI__GATE_TANH && b > XAI__GATE_TANH) a = XAI__NO_GATE;
   if (b == XAI__GATE_TANH && a > XAI__GATE_TANH) b = XAI__NO_GATE;
@@ -151,7 +154,7 @@ static int gate_factor(const crossing *x) {
 }
 
 static int cross_gate(crossing *x) {
-  int gate = option_is(x, "mul", "uniform") ? -1 : gate_factor(x);
+  int gate = gate_factor(x);
   if (gate >= 0) return hand_to(x, 1 - gate, 1);
   XAI__TRY(hand_to(x, 0, 0.5f));
   return hand_to(x, 1, 0.5f);
@@ -192,9 +195,23 @@ static xai__column remainder_column(const crossing *x) {
   return XAI__COLUMNS;
 }
 
+/* What can have no relevance is a constant to the step. */
+static int hold_constants(const xai__step *step, xai__call *c, const xai__view **gin) {
+  xai__view *wanted = xai__scratch(c->engine, (size_t)c->n_in + 1, sizeof *wanted, c->err);
+  if (!wanted) return c->err->status;
+  for (int k = 0; k < c->n_in; k++) {
+    wanted[k] = (*gin)[k];
+    if (step->constant[k]) wanted[k].data = NULL;
+  }
+  c->in_static = step->constant;
+  *gin = wanted;
+  return XAI_OK;
+}
+
 int xai__rules_cross(void *rules, const xai__step *step, xai__call *c, const xai__view *gout,
                      const xai__view *gin) {
   xai__rules *r = rules;
+  XAI__TRY(hold_constants(step, c, &gin));
   crossing x = {r, step, c, &r->assigned[step - r->plan->steps.v], gout, gin, NULL};
   double before = 0, row[XAI__COLUMNS] = {0};
   if (r->ledger) {
