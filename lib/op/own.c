@@ -28,3 +28,33 @@ void xai__own_lose(xai__engine *e, const float *R, int64_t n, const float *taken
   ledger[column] += xai__sum(e, R, n);
   if (taken) ledger[column] -= xai__sum(e, taken, n_taken);
 }
+
+int xai__own_first(xai__call *c, const xai__own_options *o, const xai__view *gout,
+                   const xai__view *gin) {
+  xai__engine *e = c->engine;
+  const float *R = xai__f(&gout[0]), *y = xai__f(&c->out[0]), *x = xai__f(&c->in[0]);
+  int64_t n = xai__count(&gout[0].shape), m = xai__count(&c->in[0].shape);
+  if (!R) return XAI_OK;
+  if (!gin[0].data) {
+    xai__own_lose(e, R, n, NULL, 0, o->ledger, XAI__CONSTANT);
+    return XAI_OK;
+  }
+  size_t views = (size_t)(c->n_in + c->n_out);
+  xai__view *s = xai__scratch(e, views, sizeof *s, c->err), *g = s ? s + c->n_out : NULL;
+  float *share = xai__scratch(e, (size_t)n, sizeof *share, c->err);
+  float *slope = xai__scratch(e, (size_t)m, sizeof *slope, c->err);
+  if (!s || !share || !slope) return c->err->status;
+  for (size_t k = 0; k < views; k++) {
+    s[k] = (int)k < c->n_out ? c->out[k] : c->in[k - (size_t)c->n_out];
+    s[k].data = NULL;
+  }
+  s[0].data = share;
+  g[0].data = slope;
+  xai__own_divide(e, R, y, 1, n, o->stabilizer, share, o->ledger);
+  xai__fill(e, slope, m, 0);
+  XAI__TRY(c->node->op->vjp(c, s, g));
+  xai__add_product(e, xai__f(&gin[0]), x, slope, m);
+  if (o->ledger)
+    o->ledger[XAI__BIAS] += xai__dot(e, y, share, n) - xai__dot(e, x, slope, m);
+  return XAI_OK;
+}

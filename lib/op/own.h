@@ -17,4 +17,9 @@ void xai__own_divide(xai__engine *e, const float *R, const float *z, float scale
 void xai__own_lose(xai__engine *e, const float *R, int64_t n, const float *taken, int64_t n_taken,
                    double *ledger, xai__column column);
 
+/* Relevance of an operator that is linear in operand 0, whatever its other operands are, which are
+ * held constant: x_i J_i' (R / stab(y)), from its vjp. What is not x's in y is a bias. */
+int xai__own_first(xai__call *c, const xai__own_options *o, const xai__view *gout,
+                   const xai__view *gin);
+
 #endif

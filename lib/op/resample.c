@@ -13,6 +13,12 @@ typedef struct {
   bool *outside;
 } axis_taps;
 
+/* The result's length before it was made whole: the corners that the standard's own cases align. */
+static double length_of(const xai__resize_plan *p, int axis) {
+  double out = (double)p->out.d[axis], length = p->scale[axis] * (double)p->in.d[axis];
+  return fabs(length - out) < 1e-4 ? out : length;
+}
+
 static double coordinate(const xai__resize_plan *p, int axis, double o) {
   double in = (double)p->in.d[axis], out = (double)p->out.d[axis], scale = p->scale[axis];
   double half = (o + 0.5) / scale - 0.5, from = p->from[axis], to = p->to[axis];
@@ -20,7 +26,7 @@ static double coordinate(const xai__resize_plan *p, int axis, double o) {
   case XAI__HALF_PIXEL: return half;
   case XAI__HALF_PIXEL_SYMMETRIC: return in / 2 * (1 - out / (scale * in)) + half;
   case XAI__PYTORCH_HALF_PIXEL: return out > 1 ? half : 0;
-  case XAI__ALIGN_CORNERS: return out > 1 ? o * (in - 1) / (out - 1) : 0;
+  case XAI__ALIGN_CORNERS: return out > 1 ? o * (in - 1) / (length_of(p, axis) - 1) : 0;
   case XAI__ASYMMETRIC: return o / scale;
   case XAI__CROP_AND_RESIZE:
     return out > 1 ? (from + o * (to - from) / (out - 1)) * (in - 1) : (from + to) / 2 * (in - 1);
