@@ -6,6 +6,7 @@
 
 #pragma GCC diagnostic ignored "-Wmissing-field-initializers"
 static const op_case cases[] = {
+#include "op_cases_images.inc"
 #include "op_cases_layers.inc"
 #include "op_cases_sequence.inc"
 #include "op_cases_quantised.inc"

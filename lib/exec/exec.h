@@ -23,11 +23,16 @@ static inline unsigned char xai__op_vjp_reads(const xai__op *op) {
 typedef int (*xai__reads_fn)(void *user, const xai__steps *steps, unsigned char *reads,
                              xai_error *err);
 
+/* What a plan may look at of the inputs: their shapes; what a network may compute shapes from, few
+ * integers or a few numbers in a row (axes, sizes, scales); all data (NonZero, NonMaxSuppression).
+ * A plan that knows data serves only these. */
+typedef enum { XAI__KNOWS_SHAPES, XAI__KNOWS_SMALL, XAI__KNOWS_ALL } xai__knowledge;
+
 /* What a plan is for. Arrays are borrowed while planning. */
 typedef struct xai__plan_request {
   const xai__shape *input; /* shape of each graph input */
   void *const *data;       /* and its data, in storage dtype; NULL: only shapes are known */
-  bool known;              /* small inputs (see xai__plan_knows) are as good as constants */
+  xai__knowledge known;    /* which inputs' data are as good as constants */
   const int *want;         /* values to be there after the forward sweep */
   int n_want;
   bool reverse;    /* a reverse sweep follows, from `source` to the values `at` */
@@ -82,12 +87,11 @@ typedef struct xai__plan {
   char *buffer;
   int64_t bytes;   /* of the buffer */
   int64_t scratch; /* an estimate of what the sweeps need on top */
+  const void **known; /* per input: the data that it was planned for, or NULL */
   xai__cache made; /* folded weights that belong to these shapes */
 } xai__plan;
 
-/* Whether an input is one that a network may compute shapes from: few integers, or a few numbers in a
- * row (axes, sizes, scales). A plan that `known` such inputs serves only these data. */
-bool xai__plan_knows(const xai__shape *shape, int dtype);
+bool xai__plan_knows(xai__knowledge known, const xai__shape *shape, int dtype);
 int xai__plan_create(const xai_graph *g, xai__engine *e, const xai__plan_request *r,
                      xai__plan **out, xai_error *err);
 void xai__plan_free(xai__plan *p);

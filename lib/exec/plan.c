@@ -61,7 +61,9 @@ static int infer_shapes(xai__planner *q) {
       }
       p->value[node->out[k]] = out[k];
     }
+    size_t mark = xai__scratch_mark(p->engine);
     if (known && !status) status = xai__node_forward(&c);
+    xai__scratch_release(p->engine, mark);
     if (status) {
       xai__fail_at_node(q->err, p->node[i], node->name);
       return status;
@@ -105,19 +107,20 @@ static void estimate_scratch(xai__plan *p) {
   p->scratch = most + kept + (5 << 18);
 }
 
-bool xai__plan_knows(const xai__shape *shape, int dtype) {
-  int64_t n = xai__count(shape);
-  return n <= 64 && (dtype == XAI_I64 || shape->rank <= 1);
+bool xai__plan_knows(xai__knowledge known, const xai__shape *shape, int dtype) {
+  bool is_small = xai__count(shape) <= 64 && (dtype == XAI_I64 || shape->rank <= 1);
+  return known == XAI__KNOWS_ALL || (known == XAI__KNOWS_SMALL && is_small);
 }
 
 static int plan_input(xai__planner *q, int i) {
   int input = q->p->graph->inputs[i], dtype = xai__dtype_storage(q->p->graph->values[input].dtype);
   xai__view *v = &q->p->value[input];
   *v = (xai__view){.dtype = dtype, .shape = q->r->input[i]};
-  if (!q->r->known || !xai__plan_knows(&v->shape, dtype)) return XAI_OK;
+  if (!xai__plan_knows(q->r->known, &v->shape, dtype)) return XAI_OK;
   size_t n = (size_t)xai__count(&v->shape) * xai__dtype_size(dtype);
   if (!(v->data = xai__plan_new(q, n, 1))) return q->err->status;
-  memcpy(v->data, q->r->data[i], n);
+  if (n) memcpy(v->data, q->r->data[i], n);
+  q->p->known[i] = v->data;
   return XAI_OK;
 }
 
@@ -154,6 +157,7 @@ static int make(xai__planner *q) {
     p->value[v] = g->values[v].constant;
     if (!p->value[v].data) p->value[v] = xai__absent;
   }
+  if (!(p->known = xai__plan_new(q, (size_t)g->n_inputs, sizeof *p->known))) return q->err->status;
   for (int i = 0; i < g->n_inputs; i++) XAI__TRY(plan_input(q, i));
   XAI__TRY(choose_nodes(q));
   XAI__TRY(infer_shapes(q));

@@ -67,7 +67,15 @@ int xai__forward(xai__plan *p, void *const *data, const xai__watch *w, xai_error
     for (int v = 0; v < g->n_values; v++)
       if (p->offset[v] >= 0) p->value[v].data = p->buffer + p->offset[v];
   }
-  for (int i = 0; i < g->n_inputs; i++) p->value[g->inputs[i]].data = data[i];
+  for (int i = 0; i < g->n_inputs; i++) {
+    xai__view *x = &p->value[g->inputs[i]];
+    x->data = data[i];
+    size_t n = (size_t)xai__count(&x->shape) * xai__dtype_size(x->dtype);
+    if (p->known[i] && n && memcmp(p->known[i], data[i], n))
+      return xai__fail(err, XAI_E_UNSUPPORTED, g->values[g->inputs[i]].name,
+                       "the network's shapes follow from the data of input '%s', which this method changes",
+                       g->values[g->inputs[i]].name);
+  }
   for (int v = 0; v < g->n_values; v++)
     if (p->owner[v] != v) p->value[v].data = p->value[p->owner[v]].data;
   for (int i = 0; i < p->n_units; i++) {

@@ -28,13 +28,13 @@ static bool same_ints(const int *a, int n_a, const int *b, int n_b) {
   return n_a == n_b && (!n_a || !memcmp(a, b, (size_t)n_a * sizeof *a));
 }
 
-/* Whether the small inputs that a plan was made with are those of a request. */
+/* Whether the inputs that a plan knows are those of a request. */
 static bool same_known(const xai_graph *g, const xai__plan_request *q, const xai__plan_request *r) {
   if (q->known != r->known) return false;
-  for (int i = 0; i < g->n_inputs && q->known; i++) {
+  for (int i = 0; i < g->n_inputs; i++) {
     int dtype = xai__dtype_storage(g->values[g->inputs[i]].dtype);
     size_t n = (size_t)xai__count(&r->input[i]) * xai__dtype_size(dtype);
-    if (xai__plan_knows(&r->input[i], dtype) && n && memcmp(q->data[i], r->data[i], n)) return false;
+    if (xai__plan_knows(r->known, &r->input[i], dtype) && n && memcmp(q->data[i], r->data[i], n)) return false;
   }
   return true;
 }
@@ -56,15 +56,15 @@ static const int *copy_ints(xai__arena *a, const int *v, int n, xai_error *err) 
   return copy;
 }
 
-/* The small inputs, for same_known. */
+/* The inputs that it knows, for same_known. */
 static int copy_known(xai_session *s, xai__cached *c, const xai__plan_request *r, xai_error *err) {
   const xai_graph *g = s->graph;
   void **data = xai__arena_new(&c->key, (size_t)g->n_inputs + 1, sizeof *data, err);
   if (!data) return err->status;
-  for (int i = 0; i < g->n_inputs && r->known; i++) {
+  for (int i = 0; i < g->n_inputs; i++) {
     int dtype = xai__dtype_storage(g->values[g->inputs[i]].dtype);
     size_t n = (size_t)xai__count(&r->input[i]) * xai__dtype_size(dtype);
-    if (!xai__plan_knows(&r->input[i], dtype)) continue;
+    if (!xai__plan_knows(r->known, &r->input[i], dtype)) continue;
     if (!(data[i] = xai__arena_new(&c->key, n + 1, 1, err))) return err->status;
     if (n) memcpy(data[i], r->data[i], n);
   }
@@ -119,20 +119,23 @@ static int find_or_make(xai_session *s, const xai__plan_request *r, xai__plan **
 }
 
 int xai__session_plan(xai_session *s, const xai__plan_request *r, xai__plan **out, xai_error *err) {
-  xai__plan_request again = *r; /* shapes may follow from the data of small inputs */
-  xai_error second;
-  int found;
-  again.known = r->data != NULL;
-  if (again.known) {
+  xai__plan_request again = *r; /* shapes may follow from data: of small inputs, or of all */
+  xai_error more;
+  int found, most = r->data ? XAI__KNOWS_ALL : XAI__KNOWS_SHAPES;
+  for (int known = XAI__KNOWS_SMALL; known <= most; known++) {
+    again.known = (xai__knowledge)known;
     XAI__TRY(find(s, &again, &found, err));
     if (found < XAI__PLANS) return find_or_make(s, &again, out, err);
   }
   int status = find_or_make(s, r, out, err);
-  if (status != XAI_E_UNSUPPORTED || !again.known) return status;
-  int known = find_or_make(s, &again, out, &second);
-  if (known == XAI_E_UNSUPPORTED) return status; /* for the same reason, or for want of more */
-  if (known) *err = second;
-  return known;
+  for (int known = XAI__KNOWS_SMALL; status == XAI_E_UNSUPPORTED && known <= most; known++) {
+    again.known = (xai__knowledge)known;
+    int better = find_or_make(s, &again, out, &more);
+    if (better == XAI_E_UNSUPPORTED) continue; /* for the same reason, or for want of more */
+    if (better) *err = more;
+    return better;
+  }
+  return status;
 }
 
 void xai__session_make_room(xai_session *s, const xai__plan *p) {
