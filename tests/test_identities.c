@@ -292,6 +292,23 @@ START_TEST(a_folded_network_is_explained_like_the_other) {
 }
 END_TEST
 
+/* Nothing is computed in one go where every value is asked for. */
+START_TEST(a_result_is_the_same_with_all_values) {
+  net n = net_open(twins[_i].one, 2);
+  xai_tensor *x = net_input(&n, 0, 20, 82);
+  xai_result *alone = explain(&n, (ask){.x = {x}}), *all = explain(&n, (ask){.at = "*", .x = {x}});
+  int64_t count;
+  char name[160];
+  snprintf(name, sizeof name, "output/%s", n.g->values[n.g->outputs[0]].name);
+  const float *y = values(alone, "output/y", &count);
+  expect_near(twins[_i].one, y, values(all, name, NULL), count, 2e-6);
+  xai_result_free(alone);
+  xai_result_free(all);
+  xai_tensor_free(x);
+  net_close(&n);
+}
+END_TEST
+
 /* ---- the analytic oracle: f = max(x1, x2) ---- */
 
 #define MAXIMUM(end)                                                                              \
@@ -444,6 +461,7 @@ int main(void) {
   tcase_add_loop_test(tc, composites_are_their_rows, 0, IF_LRP(n_composites));
   tcase_add_loop_test(tc, a_composite_by_thirds, 0, IF_LRP(1));
   tcase_add_loop_test(tc, a_folded_network_is_explained_like_the_other, 0, TWINS);
+  tcase_add_loop_test(tc, a_result_is_the_same_with_all_values, 0, TWINS);
   tcase_add_test(tc, the_maximum_of_two_numbers);
   tcase_add_test(tc, a_constant_leaves_the_gradient);
   tcase_add_test(tc, a_background_is_a_set_of_baselines);

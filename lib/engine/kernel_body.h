@@ -96,24 +96,31 @@ INLINE void store_last(float *p, V v, int n) {
     store_part(p, v, n);
 }
 
+/* VECTOR columns of VECTOR rows, or of fewer that fill the panel: what is behind them spills. */
+INLINE void transpose_square(const float *from, int64_t stride, int rows, int width, float *to) {
+  V t[VECTOR];
+  UNROLL for (int r = 0; r < VECTOR; r++) {
+    const float *row = from + (r < rows ? r : rows - 1) * stride;
+    __builtin_prefetch(row + AHEAD);
+    t[r] = load(row);
+  }
+  turn(t);
+  UNROLL for (int c = 0; c < VECTOR; c++) store_last(to + c * width, t[c], rows);
+}
+
 static void transpose(const float *from, int64_t stride, int count, int64_t k, int width,
                       float *to) {
   for (int64_t j = 0; j < k; j += VECTOR, to += VECTOR * width, from += VECTOR) {
     const int columns = k - j < VECTOR ? (int)(k - j) : VECTOR;
     for (int i = 0; i < width; i += VECTOR) {
       const int rows = count - i < VECTOR ? count - i : VECTOR;
-      V t[VECTOR];
-      if (rows == VECTOR && columns == VECTOR) {
-        UNROLL for (int r = 0; r < VECTOR; r++) {
-          __builtin_prefetch(from + (i + r) * stride + AHEAD);
-          t[r] = load(from + (i + r) * stride);
-        }
-      } else {
-        for (int r = 0; r < VECTOR; r++)
-          t[r] = r >= rows             ? SPLAT(0.0f)
-                 : columns == VECTOR   ? load(from + (i + r) * stride)
-                                       : load_part(from + (i + r) * stride, columns);
+      if (columns == VECTOR && (rows == VECTOR || rows == width - i)) {
+        transpose_square(from + i * stride, stride, rows, width, to + i);
+        continue;
       }
+      V t[VECTOR];
+      for (int r = 0; r < VECTOR; r++)
+        t[r] = r < rows ? load_part(from + (i + r) * stride, columns) : SPLAT(0.0f);
       turn(t);
       for (int c = 0; c < columns; c++) store_last(to + c * width + i, t[c], width - i);
     }
@@ -312,6 +319,12 @@ static int length_of_run(const int64_t *at, int from, int n, int64_t *step) {
   return i - from;
 }
 
+static bool are_neighbours(const int64_t *at, int n) {
+  int64_t apart = 0;
+  for (int i = 0; i < n; i++) apart |= at[i] ^ (at[0] + i);
+  return apart == 0;
+}
+
 static int count_neighbours(const int64_t *at, int n) {
   int count = 0;
   for (int i = 1; i < n; i++) count += at[i] == at[i - 1] + 1;
@@ -334,6 +347,10 @@ static void finish(const xai__spot *s, float *acc, int rows, int lanes, int widt
                    const int64_t *row, const int64_t *lane, int64_t bias_at) {
   float turned[XAI__MAX_LANES * XAI__MAX_ROWS];
   if (s->bias) add_tile_bias(s, acc, rows, lanes, width, row, lane, bias_at);
+  if (s->ep.form == XAI__SET && are_neighbours(lane, lanes)) {
+    for (int r = 0; r < rows; r++) copy_run(acc + r * width, lanes, s->z + row[r] + lane[0]);
+    return;
+  }
   if (count_neighbours(row, rows) * lanes > count_neighbours(lane, lanes) * rows) {
     turn_tile(acc, rows, lanes, width, turned);
     const int64_t *t = row;

@@ -2,7 +2,7 @@
  * there; so it must have one reader, and be neither wanted nor read in the reverse sweep.
  *
  *   linear node, BatchNormalization or Add and Sub of constants (folded into its weights)...
- *   any node, Add of another value of the same shape, activation in place */
+ *   any node, Add of another value of the same shape, activation in place, written out or not */
 #include "exec/planner.h"
 #include "graph/pattern.h"
 
@@ -65,6 +65,34 @@ static void fuse_activation(fuser *f, xai__unit *u) {
   take(f, u, n);
 }
 
+/* An activation written out in primitives, as the operator it stands for. */
+static int fuse_written_activation(fuser *f, xai__unit *u) {
+  const xai__plan *p = f->q->p;
+  const xai_graph *g = p->graph;
+  const int v = u->out;
+  int inner[XAI__ACTIVATION_NODES], n;
+  if (u->activation || f->uses[v] != 2 || p->kept[v] || p->value[v].dtype != XAI_F32) return XAI_OK;
+  const char *type = xai__match_activation(g, f->user[v], v, inner, &n);
+  if (!type) return XAI_OK;
+  const int out = g->nodes[inner[n - 1]].out[0];
+  for (int i = 0; i < n - 1; i++)
+    if (next_of(f, g->nodes[inner[i]].out[0]) < 0) return XAI_OK;
+  if (!xai__shape_equal(&p->value[v].shape, &p->value[out].shape)) return XAI_OK;
+  xai__node *node = xai__plan_new(f->q, 1, sizeof *node);
+  int *operands = xai__plan_new(f->q, 2, sizeof *operands);
+  const xai__op *op = xai__op_find(NULL, type);
+  void *attr = xai__plan_new(f->q, op->attr_size, 1);
+  if (!node || !operands || !attr) return f->q->err->status;
+  XAI__TRY(xai__op_import(op, NULL, 0, attr, g->nodes[inner[n - 1]].name, f->q->err));
+  operands[0] = v;
+  operands[1] = out;
+  *node = (xai__node){.op = op, .name = g->nodes[inner[n - 1]].name, .n_in = 1, .n_out = 1,
+                      .in = operands, .out = operands + 1, .attr = attr};
+  for (int i = 0; i < n; i++) take(f, u, inner[i]);
+  u->activation = node;
+  return XAI_OK;
+}
+
 static bool is_known(const xai__plan *p, const xai__node *node) {
   for (int k = 0; k < node->n_out; k++)
     if (node->out[k] >= 0 && !p->value[node->out[k]].data) return false;
@@ -87,7 +115,7 @@ static int make_unit(fuser *f, int i, xai__unit *u) {
     fuse_add(f, u);
   }
   fuse_activation(f, u);
-  return XAI_OK;
+  return fuse_written_activation(f, u);
 }
 
 int xai__plan_units(xai__planner *q) {

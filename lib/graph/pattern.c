@@ -1,6 +1,7 @@
 /* Sub-graphs that exporters write out in primitives. */
 #include "graph/pattern.h"
 
+#include <math.h>
 #include <string.h>
 
 bool xai__type_is(const xai__node *node, const char *type) {
@@ -72,6 +73,52 @@ bool xai__match_softmax(const xai_graph *g, int n, int *x, int *sum) {
     if (top && xai__type_is(top, "ReduceMax") && top->in[0] == shift->in[0]) *x = shift->in[0];
   }
   return true;
+}
+
+/* ---- activations ---- */
+
+static bool is_constant(const xai_graph *g, int v, double want) {
+  const xai__view *c = v < 0 ? NULL : &g->values[v].constant;
+  return c && c->data && c->dtype == XAI_F32 && xai__count(&c->shape) == 1 &&
+         fabs((double)xai__f(c)[0] - want) <= 1e-6 * want;
+}
+
+/* Whether node is `type` of one of its operands, the other being the constant; that operand. */
+static bool with_constant(const xai_graph *g, const xai__node *node, const char *type, double c,
+                          int *operand) {
+  if (!node || !xai__type_is(node, type)) return false;
+  for (int k = 0; k < 2; k++)
+    if (is_constant(g, node->in[1 - k], c) && (k == 0 || !xai__type_is(node, "Div"))) {
+      *operand = node->in[k];
+      return true;
+    }
+  return false;
+}
+
+const char *xai__match_activation(const xai_graph *g, int n, int v, int *inner, int *n_inner) {
+  const xai__node *product = &g->nodes[n];
+  if (!xai__type_is(product, "Mul") || (product->in[0] != v) == (product->in[1] != v)) return NULL;
+  const xai__node *factor = producer(g, product->in[product->in[0] == v]);
+  if (!factor) return NULL;
+  if (xai__type_is(factor, "Sigmoid") && factor->in[0] == v) {
+    inner[0] = (int)(factor - g->nodes);
+    inner[1] = n;
+    *n_inner = 2;
+    return "Swish";
+  }
+  int erf, x;
+  if (!with_constant(g, factor, "Add", 1, &erf)) return NULL;
+  const xai__node *e = producer(g, erf), *scale = e ? producer(g, e->in[0]) : NULL;
+  const xai__node *half = n + 1 < g->n_nodes ? &g->nodes[n + 1] : NULL;
+  if (!e || !xai__type_is(e, "Erf") ||
+      (!with_constant(g, scale, "Div", sqrt(2), &x) &&
+       !with_constant(g, scale, "Mul", sqrt(0.5), &x)) ||
+      x != v || !with_constant(g, half, "Mul", 0.5, &x) || x != product->out[0])
+    return NULL;
+  const xai__node *all[] = {scale, e, factor, product, half};
+  for (*n_inner = 0; *n_inner < XAI__ACTIVATION_NODES; (*n_inner)++)
+    inner[*n_inner] = (int)(all[*n_inner] - g->nodes);
+  return "Gelu";
 }
 
 /* ---- normalisations ---- */

@@ -7,6 +7,12 @@ bool xai__type_is(const xai__node *node, const char *type);
 /* The only operand that is not static; -1 if there are none or several. */
 int xai__only_operand(const xai_graph *g, const xai__node *node);
 
+/* An activation that node n, a product with v, or the node behind it ends: x sigmoid(x), or
+ * x (1 + erf(x / sqrt 2)) / 2. Its operator ("Swish", "Gelu"), and its nodes in order: inner[], at
+ * most XAI__ACTIVATION_NODES, *n_inner. NULL if it is none. */
+enum { XAI__ACTIVATION_NODES = 5 };
+const char *xai__match_activation(const xai_graph *g, int n, int v, int *inner, int *n_inner);
+
 /* Softmax as Exp(x [- max x]) / ReduceSum: whether node n is the division; *x: its input, *sum: the
  * ReduceSum. */
 bool xai__match_softmax(const xai_graph *g, int n, int *x, int *sum);

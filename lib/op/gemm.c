@@ -4,6 +4,7 @@
  * not `broadcast` (before opset 7) asks for it. A linear layer where one of A and B is a constant
  * and the other is not transposed. */
 #include "op/broadcast.h"
+#include "op/linear.h"
 
 typedef struct gemm_attr {
   float alpha, beta;
@@ -87,10 +88,19 @@ static int start_with_c(xai__call *c) {
   return status;
 }
 
+static xai__crossing crossing(const xai__node *node, const bool *in_static) {
+  const gemm_attr *a = node->attr;
+  bool c_static = node->n_in < 3 || node->in[2] < 0 || in_static[2];
+  if (in_static[0] && in_static[1] && c_static) return XAI__CROSS_NONE;
+  if (!c_static || in_static[0] == in_static[1]) return XAI__CROSS_REFUSED;
+  return (in_static[0] ? a->trans_b : a->trans_a) ? XAI__CROSS_REFUSED : XAI__CROSS_LINEAR;
+}
+
 static int forward(xai__call *c) {
   const float *a = xai__f(&c->in[0]), *b = xai__f(&c->in[1]);
   float *y = xai__f(&c->out[0]);
   xai__gemm g = shape_of(c);
+  if (crossing(c->node, c->in_static) == XAI__CROSS_LINEAR) return xai__linear_forward(c);
   if (!xai__has(c, 2) && ((const gemm_attr *)c->node->attr)->alpha == 1)
     return xai__gemm_run(c->engine, &g, a, b, y, xai__set, c->err);
   XAI__TRY(start_with_c(c));
@@ -121,14 +131,6 @@ static int vjp(xai__call *c, const xai__view *gout, const xai__view *gin) {
   if (c->n_in > 2 && gin[2].data)
     xai__sum_to(c->engine, &gin[2], &gout[0], ((const gemm_attr *)c->node->attr)->beta);
   return XAI_OK;
-}
-
-static xai__crossing crossing(const xai__node *node, const bool *in_static) {
-  const gemm_attr *a = node->attr;
-  bool c_static = node->n_in < 3 || node->in[2] < 0 || in_static[2];
-  if (in_static[0] && in_static[1] && c_static) return XAI__CROSS_NONE;
-  if (!c_static || in_static[0] == in_static[1]) return XAI__CROSS_REFUSED;
-  return (in_static[0] ? a->trans_b : a->trans_a) ? XAI__CROSS_REFUSED : XAI__CROSS_LINEAR;
 }
 
 /* beta C as the product's bias: one per output channel, or else one per element of Y. */

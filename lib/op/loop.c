@@ -121,9 +121,61 @@ static void each_range(void *ctx, int64_t begin, int64_t end) {
   }
 }
 
+/* ---- where one stream runs along another axis than the last ---- */
+
+enum { TILE = 16, TILE_RUN = 64 }; /* cache lines that are read again for the next index */
+
+/* The axis along which a stream walks by 1 while it strides along the last one; -1: none, or too
+ * short to matter. */
+static int crossing_axis(const xai__loop *l) {
+  for (int k = 0; k < l->streams; k++) {
+    if (l->stride[k][l->rank - 1] <= 1) continue;
+    for (int i = 0; i < l->rank - 1; i++)
+      if (l->stride[k][i] == 1 && l->d[i] >= TILE) return i;
+  }
+  return -1;
+}
+
+/* Units of TILE indices of the last axis but one: short runs of each in turn. */
+static void each_tile(void *ctx, int64_t begin, int64_t end) {
+  const each_ctx *c = ctx;
+  const xai__loop *l = c->l;
+  const int last = l->rank - 1, across = last - 1;
+  const int64_t tiles = (l->d[across] + TILE - 1) / TILE;
+  int64_t idx[XAI__LOOP_RANK];
+  xai__run start;
+  for (int64_t t = begin; t < end; t++) {
+    const int64_t from = t % tiles * TILE;
+    const int64_t to = from + TILE < l->d[across] ? from + TILE : l->d[across];
+    seek(l, across, t / tiles, idx, &start);
+    for (int64_t column = 0; column < l->d[last]; column += TILE_RUN)
+      for (int64_t i = from; i < to; i++) {
+        xai__run r = {.n = l->d[last] - column < TILE_RUN ? l->d[last] - column : TILE_RUN};
+        for (int k = 0; k < l->streams; k++) {
+          r.step[k] = l->stride[k][last];
+          r.at[k] = start.at[k] + i * l->stride[k][across] + column * r.step[k];
+        }
+        c->f(c->ctx, &r);
+      }
+  }
+}
+
 void xai__loop_each(xai__engine *e, const xai__loop *l, xai__run_fn f, void *ctx) {
   xai__loop m = merged(l);
-  xai__split(e, product(&m, m.rank), XAI__GRAIN, each_range, &(each_ctx){&m, f, ctx});
+  const int across = crossing_axis(&m);
+  each_ctx c = {&m, f, ctx};
+  if (across < 0) {
+    xai__split(e, product(&m, m.rank), XAI__GRAIN, each_range, &c);
+    return;
+  }
+  xai__loop turned = {.rank = 0, .streams = m.streams};
+  for (int i = 0; i < m.rank - 1; i++)
+    if (i != across) move_axis(&m, i, &turned, turned.rank++);
+  move_axis(&m, across, &turned, turned.rank++);
+  move_axis(&m, m.rank - 1, &turned, turned.rank++);
+  c.l = &turned;
+  const int64_t units = product(&turned, m.rank - 2) * ((m.d[across] + TILE - 1) / TILE);
+  xai__split(e, units, xai__grain(TILE * m.d[m.rank - 1]), each_tile, &c);
 }
 
 typedef struct {
