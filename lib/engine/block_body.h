@@ -15,8 +15,9 @@ INLINE V edited_weight(const int form, V w, V pos, V neg) {
   return w;
 }
 
-/* R runs of P pixels, N vectors; S: floats between pixels (0: t->step); ONE: a channel a tap. */
-INLINE void tile_of(const int P, const int R, const int N, const int S, const bool ONE,
+/* Q pixels, P in the first run, by N vectors; S: floats between pixels (0: t->step); ONE: a channel
+ * a tap. */
+INLINE void tile_of(const int P, const int Q, const int N, const int S, const bool ONE,
                     const int form, const xai__tile *t, const float *const x[2],
                     const float *const next[2], const float *w, float *acc) {
   const int64_t step = S ? S : t->step, row = t->lanes;
@@ -24,45 +25,42 @@ INLINE void tile_of(const int P, const int R, const int N, const int S, const bo
   const float *x0 = x[0], *x1 = x[1];
   int64_t at = 0; /* of the next block */
   for (int64_t left = t->blocks, piece; left > 0; left -= piece) {
-    V c[2][HALF][N];
-    UNROLL for (int r = 0; r < R; r++)
-      UNROLL for (int p = 0; p < P; p++)
-        UNROLL for (int v = 0; v < N; v++) c[r][p][v] = SPLAT(0.0f);
+    V c[2 * HALF][WIDE];
+    UNROLL for (int q = 0; q < Q; q++)
+      UNROLL for (int v = 0; v < N; v++) c[q][v] = SPLAT(0.0f);
     piece = left < t->piece ? left : t->piece;
     for (int64_t b = 0; b < piece; b++, at += t->plane) {
       const int64_t channels = ONE ? 1 : b == left - 1 ? t->last : XAI__BLOCK;
       if (next && !ONE)
-        UNROLL for (int r = 0; r < R; r++)
-          UNROLL for (int p = 0; p < P; p++) __builtin_prefetch(next[r] + at + p * step);
+        UNROLL for (int q = 0; q < Q; q++)
+          __builtin_prefetch(next[q >= P] + at + (q >= P ? q - P : q) * step);
       for (int64_t tap = 0; tap < t->taps; tap++) {
         const float *a0 = x0 + at + t->tap[tap], *a1 = x1 + at + t->tap[tap];
         for (int64_t k = 0; k < channels; k++, a0++, a1++, w += row) {
-          V y[N];
+          V y[WIDE];
           UNROLL for (int v = 0; v < N; v++)
             y[v] = edited_weight(form, load(w + v * VECTOR), pos, neg);
-          UNROLL for (int r = 0; r < R; r++)
-            UNROLL for (int p = 0; p < P; p++) {
-              const V s = SPLAT((r ? a1 : a0)[p * step]);
-              UNROLL for (int v = 0; v < N; v++) c[r][p][v] = FMA(s, y[v], c[r][p][v]);
-            }
+          UNROLL for (int q = 0; q < Q; q++) {
+            const V s = SPLAT(q >= P ? a1[(q - P) * step] : a0[q * step]);
+            UNROLL for (int v = 0; v < N; v++) c[q][v] = FMA(s, y[v], c[q][v]);
+          }
         }
       }
     }
     const bool first = left == t->blocks;
-    UNROLL for (int r = 0; r < R; r++)
-      UNROLL for (int p = 0; p < P; p++)
-        UNROLL for (int v = 0; v < N; v++) {
-          float *to = acc + (r * P + p) * row + v * VECTOR;
-          V sum = c[r][p][v];
-          if (!first) sum += load(to);
-          store(to, sum);
-        }
+    UNROLL for (int q = 0; q < Q; q++)
+      UNROLL for (int v = 0; v < N; v++) {
+        float *to = acc + q * row + v * VECTOR;
+        V sum = c[q][v];
+        if (!first) sum += load(to);
+        store(to, sum);
+      }
   }
 }
 
 #define TILE_CASE(P, R, N, S, ONE, form)                          \
   case R * 8 + P:                                                 \
-    tile_of(P, R, N, S, ONE, form, t, x, next, w, acc);           \
+    tile_of(P, R * P, N, S, ONE, form, t, x, next, w, acc);       \
     break;
 #if HALF == 7
 #define TILE_CASES(R, N, S, ONE, form)                                                           \
