@@ -185,6 +185,7 @@ int main(int argc, char **argv) {
   const int threads = argc > 1 ? atoi(argv[1]) : xai__processors();
   xai__engine *e;
   if (xai__engine_create(NULL, threads, 0, &e, NULL)) return 1;
+  xai__engine_begin(e);
   FILE *json = fdopen(3, "w");
   const double top = peak(e, threads);
   printf("%d threads, instruction set %d, multiply-add peak %.0f GFLOP/s\n", threads,
@@ -214,6 +215,7 @@ int main(int argc, char **argv) {
     fprintf(json, "\n]}\n");
     fclose(json);
   }
+  xai__engine_end(e);
   xai__engine_free(e);
   return 0;
 }

@@ -40,10 +40,15 @@ void xai_session_free(xai_session *s) {
 
 static bool enter(xai_session *s) {
   int idle = 0;
-  return atomic_compare_exchange_strong(&s->busy, &idle, 1);
+  if (!atomic_compare_exchange_strong(&s->busy, &idle, 1)) return false;
+  xai__engine_begin(s->engine);
+  return true;
 }
 
-static void leave(xai_session *s) { atomic_store(&s->busy, 0); }
+static void leave(xai_session *s) {
+  xai__engine_end(s->engine);
+  atomic_store(&s->busy, 0);
+}
 
 typedef int (*work_fn)(xai_session *, const xai_request *, xai_result *, xai_error *);
 

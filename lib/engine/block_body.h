@@ -30,12 +30,15 @@ INLINE void tile_of(const int P, const int Q, const int N, const int S, const bo
       UNROLL for (int v = 0; v < N; v++) c[q][v] = SPLAT(0.0f);
     piece = left < t->piece ? left : t->piece;
     for (int64_t b = 0; b < piece; b++, at += t->plane) {
-      const int64_t channels = ONE ? 1 : b == left - 1 ? t->last : XAI__BLOCK;
+      const bool last = b == left - 1, image = ONE || (S == 0 && t->image);
+      const int64_t channels = image ? 1 : last ? t->last : XAI__BLOCK;
+      const int64_t taps = image && last ? t->last : t->taps;
+      const int64_t *tap = t->tap + (image ? (t->blocks - left + b) * t->taps : 0);
       if (next && !ONE)
         UNROLL for (int q = 0; q < Q; q++)
           __builtin_prefetch(next[q >= P] + at + (q >= P ? q - P : q) * step);
-      for (int64_t tap = 0; tap < t->taps; tap++) {
-        const float *a0 = x0 + at + t->tap[tap], *a1 = x1 + at + t->tap[tap];
+      for (int64_t i = 0; i < taps; i++) {
+        const float *a0 = x0 + at + tap[i], *a1 = x1 + at + tap[i];
         for (int64_t k = 0; k < channels; k++, a0++, a1++, w += row) {
           V y[WIDE];
           UNROLL for (int v = 0; v < N; v++)
@@ -123,10 +126,8 @@ static tile_fn *const slim_tiles[KINDS][FORMS] = {
 #endif
 
 static int kind_of_step(const xai__tile *t) {
-  if (t->step == XAI__BLOCK) return NEIGHBOURS;
-  if (t->step == 2 * XAI__BLOCK) return APART;
-  const bool one = t->blocks == 1 && t->last == 1;
-  return one && t->step == 1 ? IMAGE : one && t->step == 2 ? IMAGE_APART : ANY;
+  if (t->image) return t->step == 1 ? IMAGE : t->step == 2 ? IMAGE_APART : ANY;
+  return t->step == XAI__BLOCK ? NEIGHBOURS : t->step == 2 * XAI__BLOCK ? APART : ANY;
 }
 
 static int form_of(xai__edit e) {

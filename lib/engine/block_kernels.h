@@ -9,11 +9,13 @@
 #define XAI__CHUNK 32         /* output channels that are packed together; the last may be 16 */
 #define XAI__TILE_PIXELS 14   /* of the largest tile of any instruction set */
 
-/* What the tiles of a convolution share. Pixel p of run r of a tile reads x[r] + p * step. */
+/* What the tiles of a convolution share. Pixel p of run r of a tile reads x[r] + p * step.
+ * Of an image, taps are (tap, channel), and a block is some of them (plane 0). */
 typedef struct xai__tile {
+  bool image;
   int64_t blocks, last, plane; /* of x: channel blocks, channels in the last, floats between */
-  int64_t taps;
-  const int64_t *tap; /* offsets in x */
+  int64_t taps;                /* of a block; an image's last block has `last` */
+  const int64_t *tap;          /* offsets in x */
   int64_t step;       /* floats between pixels: a multiple of 16, or of an image 1, 2, ... */
   int64_t piece;      /* blocks of a piece of the sum */
   int lanes;          /* of a row of weights: 32 or 16 */

@@ -8,6 +8,7 @@
 #include "engine/blocked_inside.h"
 
 #define PIECE_TERMS 256             /* of a sum, before it is added up */
+#define IMAGE_TERMS 64              /* the same, of images */
 #define NEAR_FLOATS (96 * 1024)     /* of x that a task keeps near while chunks of weights pass */
 #define WEIGHTS_NEAR (256 * 1024)   /* floats of weights that may pass once more */
 #define FEW_PIXELS 64               /* of a result, split by channels only */
@@ -189,13 +190,19 @@ static int run_phase(xai__engine *e, job *j, int64_t phase, xai_error *err) {
       tap[t * channels + c] = t / x->taps * y->at_step * j->x.pitch +
                               t % x->taps * x->at_step * j->x.pixel + c * j->x.block;
   j->in_blocks = f->depthwise ? 1 : image ? 0 : ceil_div(f->in, XAI__BLOCK);
-  j->tile.blocks = f->depthwise || image ? 1 : j->in_blocks;
-  j->tile.last = image ? 1 : f->in - (j->tile.blocks - 1) * XAI__BLOCK;
-  j->tile.plane = j->x.block;
+  j->tile.image = image;
   j->tile.taps = taps * channels;
+  j->tile.blocks = f->depthwise ? 1 : j->in_blocks;
+  if (image) {
+    j->tile.blocks = at_least(1, ceil_div(j->tile.taps, IMAGE_TERMS));
+    j->tile.taps = ceil_div(j->tile.taps, j->tile.blocks);
+  }
+  j->tile.last = image ? taps * channels - (j->tile.blocks - 1) * j->tile.taps
+                       : f->in - (j->tile.blocks - 1) * XAI__BLOCK;
+  j->tile.plane = image ? 0 : j->x.block;
   j->tile.tap = tap;
   j->tile.step = x->step * j->x.pixel;
-  j->tile.piece = at_least(1, PIECE_TERMS / (XAI__BLOCK * at_least(1, taps)));
+  j->tile.piece = image ? 1 : at_least(1, PIECE_TERMS / (XAI__BLOCK * at_least(1, taps)));
   j->terms = f->in * taps;
   j->rows = j->z->n * y->count;
   split(j, xai__pool_threads(e->pool));

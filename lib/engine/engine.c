@@ -33,6 +33,10 @@ xai__memory *xai__engine_memory(const xai__engine *e) { return e->memory; }
 
 int xai__engine_isa(const xai__engine *e) { return e->isa; }
 
+void xai__engine_begin(xai__engine *e) { xai__pool_begin(e->pool); }
+
+void xai__engine_end(xai__engine *e) { xai__pool_end(e->pool); }
+
 /* ---- parallel ranges ---- */
 
 typedef struct range_job {

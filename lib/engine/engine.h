@@ -21,6 +21,10 @@ xai__memory *xai__engine_memory(const xai__engine *e);
 enum { XAI__ISA_PORTABLE = 1, XAI__ISA_256 = 2 /* AVX2 or NEON */, XAI__ISA_512 = 3 };
 int xai__engine_isa(const xai__engine *e);
 
+/* Around a call of the library: threads are awake within it. */
+void xai__engine_begin(xai__engine *e);
+void xai__engine_end(xai__engine *e);
+
 /* Calls f(ctx, begin, end) on ranges that cover [0, n), each at least `grain` long (but the last).
  * The ranges may depend on the number of threads: what f computes for an index must not depend on
  * the range it came in. Not reentrant: f must not call it. */

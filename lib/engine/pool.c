@@ -1,4 +1,6 @@
-/* Thread pool: one job at a time, announced in one atomic word, tasks taken from a counter. */
+/* Thread pool: one job at a time, announced in one atomic word. Each thread has its own range of
+ * the tasks, the same in every job of as many, so that it finds in its cache what it wrote; whoever
+ * is done takes from the others. */
 #ifndef _POSIX_C_SOURCE
 #define _POSIX_C_SOURCE 200809L
 #endif
@@ -15,6 +17,7 @@
 #define MAX_THREADS 1024
 #define SPINS_BEFORE_YIELD 2000
 #define SECONDS_BEFORE_SLEEP 1e-3
+#define SECONDS_WITHIN_A_CALL 2e-2
 
 /* The word: job number << 17 | OPEN while workers may join | how many have joined. */
 #define OPEN ((uint64_t)1 << 16)
@@ -22,6 +25,8 @@
 #define NEXT_JOB ((uint64_t)1 << 17)
 
 typedef struct worker {
+  _Alignas(64) _Atomic int64_t next; /* of its range of tasks */
+  _Atomic int64_t end;
   xai__pool *pool;
   pthread_t thread;
   int index;
@@ -31,11 +36,9 @@ struct xai__pool {
   int threads; /* workers that started, and the caller */
   worker *workers;
   _Alignas(64) _Atomic uint64_t word;
-  _Alignas(64) _Atomic int64_t next;
-  _Alignas(64) atomic_int sleepers, stop;
+  _Alignas(64) atomic_int sleepers, stop, calls, in_call;
   xai__task_fn f;
   void *ctx;
-  _Atomic int64_t tasks;
   pthread_mutex_t mutex;
   pthread_cond_t wake;
 };
@@ -58,13 +61,25 @@ static inline void wait_step(int *spins) {
   }
 }
 
+static bool has_tasks(const worker *w) {
+  return atomic_load_explicit(&w->next, memory_order_relaxed) <
+         atomic_load_explicit(&w->end, memory_order_relaxed);
+}
+
 static void take_tasks(xai__pool *p, int thread) {
-  const int64_t tasks = atomic_load_explicit(&p->tasks, memory_order_relaxed);
-  for (;;) {
-    int64_t task = atomic_fetch_add_explicit(&p->next, 1, memory_order_relaxed);
-    if (task >= tasks) return;
-    p->f(p->ctx, task, thread);
+  for (int i = 0; i < p->threads; i++) {
+    worker *w = &p->workers[(thread + i) % p->threads];
+    while (has_tasks(w)) {
+      const int64_t task = atomic_fetch_add_explicit(&w->next, 1, memory_order_relaxed);
+      if (task < atomic_load_explicit(&w->end, memory_order_relaxed)) p->f(p->ctx, task, thread);
+    }
   }
+}
+
+static bool any_tasks(const xai__pool *p) {
+  for (int i = 0; i < p->threads; i++)
+    if (has_tasks(&p->workers[i])) return true;
+  return false;
 }
 
 /* A job that is open and not `last`. */
@@ -73,10 +88,12 @@ static bool has_news(xai__pool *p, uint64_t last) {
   return atomic_load(&p->stop) || ((w & OPEN) && w / NEXT_JOB != last);
 }
 
+/* Or until a call begins. */
 static void sleep_until_news(xai__pool *p, uint64_t last) {
   pthread_mutex_lock(&p->mutex);
+  const int calls = atomic_load(&p->calls);
   atomic_fetch_add(&p->sleepers, 1);
-  while (!has_news(p, last)) pthread_cond_wait(&p->wake, &p->mutex);
+  while (!has_news(p, last) && atomic_load(&p->calls) == calls) pthread_cond_wait(&p->wake, &p->mutex);
   atomic_fetch_sub(&p->sleepers, 1);
   pthread_mutex_unlock(&p->mutex);
 }
@@ -93,12 +110,15 @@ static void *work(void *arg) {
       if (spins < SPINS_BEFORE_YIELD) continue;
       double now = xai__seconds();
       if (start == 0) start = now;
-      if (now - start > SECONDS_BEFORE_SLEEP) sleep_until_news(p, last);
+      const double most = atomic_load(&p->in_call) ? SECONDS_WITHIN_A_CALL : SECONDS_BEFORE_SLEEP;
+      if (now - start < most) continue;
+      sleep_until_news(p, last);
+      start = 0;
     }
     if (atomic_load(&p->stop)) return NULL;
     uint64_t w = atomic_load(&p->word);
     if (!(w & OPEN) || w / NEXT_JOB == last) continue;
-    if (atomic_load(&p->next) >= atomic_load(&p->tasks)) { /* too late: do not make it wait */
+    if (!any_tasks(p)) { /* too late: do not make it wait */
       last = w / NEXT_JOB;
       continue;
     }
@@ -109,6 +129,21 @@ static void *work(void *arg) {
   }
 }
 
+static void wake_sleepers(xai__pool *p) {
+  if (!atomic_load(&p->sleepers)) return;
+  pthread_mutex_lock(&p->mutex);
+  pthread_cond_broadcast(&p->wake);
+  pthread_mutex_unlock(&p->mutex);
+}
+
+void xai__pool_begin(xai__pool *p) {
+  atomic_store(&p->in_call, 1);
+  atomic_fetch_add(&p->calls, 1);
+  wake_sleepers(p);
+}
+
+void xai__pool_end(xai__pool *p) { atomic_store(&p->in_call, 0); }
+
 void xai__pool_run(xai__pool *p, int64_t tasks, xai__task_fn f, void *ctx) {
   if (p->threads == 1 || tasks <= 1) {
     for (int64_t i = 0; i < tasks; i++) f(ctx, i, 0);
@@ -116,15 +151,13 @@ void xai__pool_run(xai__pool *p, int64_t tasks, xai__task_fn f, void *ctx) {
   }
   p->f = f;
   p->ctx = ctx;
-  atomic_store_explicit(&p->tasks, tasks, memory_order_relaxed);
-  atomic_store_explicit(&p->next, 0, memory_order_relaxed);
+  for (int i = 0; i < p->threads; i++) {
+    atomic_store_explicit(&p->workers[i].next, tasks * i / p->threads, memory_order_relaxed);
+    atomic_store_explicit(&p->workers[i].end, tasks * (i + 1) / p->threads, memory_order_relaxed);
+  }
   uint64_t w = atomic_load(&p->word);
   atomic_store(&p->word, (w / NEXT_JOB + 1) * NEXT_JOB + OPEN);
-  if (atomic_load(&p->sleepers)) {
-    pthread_mutex_lock(&p->mutex);
-    pthread_cond_broadcast(&p->wake);
-    pthread_mutex_unlock(&p->mutex);
-  }
+  wake_sleepers(p);
   take_tasks(p, 0);
   atomic_fetch_and(&p->word, ~OPEN);
   int spins = 0;
