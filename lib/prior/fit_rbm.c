@@ -1,6 +1,9 @@
 /* Fits Boltzmann machines, dense (rbm) and convolutional (conv-rbm), by steps of contrastive divergence
  * over shuffled batches; a and s start at the data's mean and deviation, W small and by chance. Then
- * log_z, where `betas` is not 0. */
+ * log_z, where `betas` is not 0.
+ *
+ * What is trained is the machine of x - shift, shift the data's mean, which is far better conditioned
+ * [Montavon and Mueller 2012, the centering trick]; that of x has a + shift and b - W' shift / s^2. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -15,6 +18,7 @@ typedef struct training {
   xai__contrast t;
   int64_t epochs, done;           /* done: steps */
   int64_t *order;                 /* of the items */
+  float *shift;                   /* [n_a] */
   float *reconstruction, *gap;    /* traces [epochs] */
 } training;
 
@@ -22,21 +26,28 @@ static uint64_t stream(int what, int64_t i) { return (uint64_t)what << 32 | (uin
 
 /* ---- the start ---- */
 
-/* Means of elements (or channels) into a; returns the variance around them. */
-static double start_bias(const xai__fit *f, int64_t n_a, float *a, double *mean) {
+/* Means of elements (or channels); returns the variance around them. */
+static double find_shift(const xai__fit *f, int64_t n_a, float *shift, double *mean) {
   const int64_t width = f->n / n_a;
   double sum = 0;
   xai__fit_mean(f, mean);
   for (int64_t k = 0; k < n_a; k++) {
     double of_channel = 0;
     for (int64_t i = k * width; i < (k + 1) * width; i++) of_channel += mean[i] / (double)width;
-    a[k] = (float)of_channel;
+    shift[k] = (float)of_channel;
   }
   for (int64_t i = 0; i < f->items * f->n; i++) {
-    const double d = (double)f->data[i] - (double)a[i % f->n / width];
+    const double d = (double)f->data[i] - (double)shift[i % f->n / width];
     sum += d * d;
   }
   return sum / (double)(f->items * f->n);
+}
+
+/* x - shift of one item. */
+static void take(const training *g, const float *x, float *to) {
+  const int64_t width = g->f->n / g->t.n_a;
+  for (int64_t k = 0; k < g->t.n_a; k++)
+    for (int64_t i = k * width; i < (k + 1) * width; i++) to[i] = x[i] - g->shift[k];
 }
 
 static int start(training *g, xai__arena *arena) {
@@ -44,7 +55,7 @@ static int start(training *g, xai__arena *arena) {
   xai__contrast *t = &g->t;
   const xai__value *given = xai__params_find(&f->params, "deviation");
   XAI__TRY(xai__contrast_allocate(t, arena, f->err));
-  double variance = start_bias(f, t->n_a, t->a, t->pull);
+  double variance = find_shift(f, t->n_a, g->shift, t->pull);
   if (given->set) variance = given->number * given->number;
   if (!(variance > 0)) variance = 1; /* constant data */
   t->low = 1e-3 * variance;
@@ -55,7 +66,7 @@ static int start(training *g, xai__arena *arena) {
   for (int64_t i = 0; i < t->n_w; i++) t->w[i] *= scale;
   for (int64_t j = 0; j < t->n_b && t->sparsity > 0; j++) t->b[j] = logf(t->sparsity / (1 - t->sparsity));
   for (int64_t k = 0; k < t->batch; k++) /* persistent chains start at data */
-    memcpy(t->x + (t->batch + k) * f->n, f->data + k * f->items / t->batch * f->n, (size_t)f->n * sizeof *t->x);
+    take(g, f->data + k * f->items / t->batch * f->n, t->x + (t->batch + k) * f->n);
   for (int64_t i = 0; i < f->items; i++) g->order[i] = i;
   xai__contrast_spread(t);
   return XAI_OK;
@@ -76,7 +87,7 @@ static int watch_items(training *g, const float *data, int64_t items, double *en
   for (int64_t first = 0; first < items && !status; first += batch) {
     const int64_t count = items - first < batch ? items - first : batch;
     float *x = g->t.x; /* the next step fills it anew */
-    memcpy(x, data + first * r->n, (size_t)(count * r->n) * sizeof *x);
+    for (int64_t k = 0; k < count; k++) take(g, data + (first + k) * r->n, x + k * r->n);
     xai__rbm_scale(r, e, count, x, NULL, 1, x, g->t.scaled);
     status = xai__rbm_up(r, e, count, g->t.scaled, g->t.pre, g->f->err);
     if (!status) {
@@ -133,11 +144,24 @@ static int run_epoch(training *g, int64_t epoch, const char *stage) {
     const double part = (double)(epoch * batches + k) / (double)(g->epochs * batches);
     XAI__TRY(xai__watch_check(&f->watch, stage, part, f->err));
     for (int64_t i = 0; i < t->batch; i++)
-      memcpy(t->x + i * f->n, f->data + g->order[k * t->batch + i] * f->n, (size_t)f->n * sizeof *t->x);
+      take(g, f->data + g->order[k * t->batch + i] * f->n, t->x + i * f->n);
     XAI__TRY(xai__contrast_step(t, f->engine, f->err));
     g->done++;
   }
   return XAI_OK;
+}
+
+/* shift' W / s^2 of hidden unit (or filter) j. */
+static double shifted(const training *g, int64_t j) {
+  const xai__contrast *t = &g->t;
+  const int64_t taps = t->n_w / t->n_b;
+  double sum = 0;
+  for (int64_t i = 0; i < taps; i++) {
+    const double s = (double)t->s[t->n_s == 1 ? 0 : i];
+    const double w = (double)(t->r.conv ? t->w[j * taps + i] : t->w[i * t->n_b + j]);
+    sum += (double)g->shift[i * t->n_a / taps] * w / (s * s);
+  }
+  return sum;
 }
 
 static int give(training *g, int64_t epochs) {
@@ -151,8 +175,8 @@ static int give(training *g, int64_t epochs) {
   XAI__TRY(xai__fit_tensor(f, "b", 1, &t->n_b, &b));
   XAI__TRY(xai__fit_tensor(f, "s", 1, &t->n_s, &s));
   memcpy(w, t->w, (size_t)t->n_w * sizeof *w);
-  memcpy(a, t->a, (size_t)t->n_a * sizeof *a);
-  memcpy(b, t->b, (size_t)t->n_b * sizeof *b);
+  for (int64_t i = 0; i < t->n_a; i++) a[i] = t->a[i] + g->shift[i];
+  for (int64_t j = 0; j < t->n_b; j++) b[j] = (float)((double)t->b[j] - shifted(g, j));
   memcpy(s, t->s, (size_t)t->n_s * sizeof *s);
   if (t->r.conv) {
     XAI__TRY(xai__fit_number(f, "pool", (double)t->r.pool));
@@ -222,7 +246,8 @@ static int run(xai__fit *f, xai__contrast *t) {
   g.order = xai__arena_new(&arena, (size_t)f->items, sizeof *g.order, f->err);
   g.reconstruction = xai__arena_new(&arena, (size_t)g.epochs, sizeof(float), f->err);
   g.gap = xai__arena_new(&arena, (size_t)g.epochs, sizeof(float), f->err);
-  int status = g.order && g.reconstruction && g.gap ? XAI_OK : f->err->status;
+  g.shift = xai__arena_new(&arena, (size_t)t->n_a, sizeof(float), f->err);
+  int status = g.order && g.shift && g.reconstruction && g.gap ? XAI_OK : f->err->status;
   if (!status) status = start(&g, &arena);
   if (!status) status = train(&g);
   xai__arena_free(&arena);
