@@ -18,7 +18,8 @@ int xai__contrast_allocate(xai__contrast *t, xai__arena *arena, xai_error *err) 
   for (size_t i = 0; i < sizeof floats / sizeof *floats; i++)
     if (!(*floats[i].to = xai__arena_new(arena, (size_t)floats[i].n, sizeof(float), err))) return err->status;
   t->pull = xai__arena_new(arena, (size_t)n, sizeof *t->pull, err);
-  return t->pull ? XAI_OK : err->status;
+  t->sums = xai__arena_new(arena, (size_t)(t->n_a + 2 * t->n_b), sizeof *t->sums, err);
+  return t->pull && t->sums ? XAI_OK : err->status;
 }
 
 void xai__contrast_spread(xai__contrast *t) {
@@ -113,12 +114,12 @@ static int weight_gradient(xai__contrast *t, xai__engine *e, xai_error *err) {
 
 /* ---- the step ---- */
 
-/* Sums over items [first, last) of rows[items][n], by groups of n / groups neighbours. */
-static double column_sum(const float *rows, int64_t first, int64_t last, int64_t n, int64_t at, int64_t width) {
-  double sum = 0;
-  for (int64_t k = first; k < last; k++)
-    for (int64_t i = 0; i < width; i++) sum += (double)rows[k * n + at * width + i];
-  return sum;
+/* to[k] += sign * the sum of rows[items][n] over items and the k-th of `groups` runs of neighbours. */
+static void add_columns(const float *rows, int64_t items, int64_t n, int64_t groups, double sign, double *to) {
+  const int64_t width = groups ? n / groups : 0;
+  for (int64_t row = 0; row < items; row++, rows += n)
+    for (int64_t k = 0; k < groups; k++)
+      for (int64_t i = k * width; i < (k + 1) * width; i++) to[k] += sign * (double)rows[i];
 }
 
 static void move(float *value, float *speed, float momentum, double by) {
@@ -128,15 +129,19 @@ static void move(float *value, float *speed, float momentum, double by) {
 
 static void move_biases(xai__contrast *t) {
   const xai__rbm *r = &t->r;
-  const int64_t batch = t->batch, width_a = r->n / t->n_a, width_b = t->n_b ? r->m / t->n_b : 0;
-  for (int64_t i = 0; i < t->n_a; i++) {
-    const double by = column_sum(t->x, 0, batch, r->n, i, width_a) - column_sum(t->x, batch, 2 * batch, r->n, i, width_a);
-    move(&t->a[i], &t->a_speed[i], t->momentum, (double)t->rate * by / (double)(batch * width_a));
-  }
+  const int64_t batch = t->batch;
+  const double places_a = (double)(batch * (r->n / t->n_a)), places_b = (double)(batch * (t->n_b ? r->m / t->n_b : 1));
+  double *of_x = t->sums, *of_p = of_x + t->n_a, *of_q = of_p + t->n_b;
+  memset(t->sums, 0, (size_t)(t->n_a + 2 * t->n_b) * sizeof *t->sums);
+  add_columns(t->x, batch, r->n, t->n_a, 1, of_x);
+  add_columns(t->x + batch * r->n, batch, r->n, t->n_a, -1, of_x);
+  add_columns(t->p, batch, r->m, t->n_b, 1, of_p);
+  add_columns(t->p + batch * r->m, batch, r->m, t->n_b, 1, of_q);
+  for (int64_t i = 0; i < t->n_a; i++)
+    move(&t->a[i], &t->a_speed[i], t->momentum, (double)t->rate * of_x[i] / places_a);
   for (int64_t j = 0; j < t->n_b; j++) {
-    const double places = (double)(batch * width_b), on = column_sum(t->p, 0, batch, r->m, j, width_b);
-    double by = (on + column_sum(t->p, batch, 2 * batch, r->m, j, width_b)) / places;
-    if (t->sparsity > 0) by += (double)t->sparsity_cost * ((double)t->sparsity - on / places);
+    double by = (of_p[j] + of_q[j]) / places_b;
+    if (t->sparsity > 0) by += (double)t->sparsity_cost * ((double)t->sparsity - of_p[j] / places_b);
     move(&t->b[j], &t->b_speed[j], t->momentum, (double)t->rate * by);
   }
 }

@@ -23,7 +23,7 @@ typedef struct xai__contrast {
   float *x, *p;                      /* [2 batch][n] data, then v; [2 batch][m] p, then -q */
   float *mean, *scaled, *pre, *state;
   float *gradient, *turned_x, *turned_p; /* [n_w]; of filters: axes 0 and 1 swapped */
-  double *pull;                      /* [n] d log s^2 */
+  double *pull, *sums;               /* [n] d log s^2; [n_a + 2 n_b] */
   uint64_t seed, stream;
 } xai__contrast;
 

@@ -38,8 +38,8 @@ static int covariance(xai__fit *f, const double *mean, double *rows, double *C) 
   for (int64_t first = 0; first < f->items; first += ROWS) {
     const int64_t count = f->items - first < ROWS ? f->items - first : ROWS;
     XAI__TRY(xai__watch_check(&f->watch, "covariance", (double)first / (double)f->items, f->err));
-    for (int64_t i = 0; i < count * n; i++)
-      rows[i] = (double)f->data[first * n + i] - mean[i % n];
+    for (int64_t k = 0; k < count; k++)
+      for (int64_t i = 0; i < n; i++) rows[k * n + i] = (double)f->data[(first + k) * n + i] - mean[i];
     XAI__TRY(xai__blas_add_square(n, count, rows, C, f->err));
   }
   return XAI_OK;
@@ -84,11 +84,12 @@ static int multiply(xai__fit *f, const double *mean, subspace *s, bool variances
   xai__fill(f->engine, s->z, s->k * n, 0);
   for (int64_t first = 0; first < f->items; first += ROWS) {
     const int64_t count = f->items - first < ROWS ? f->items - first : ROWS;
-    for (int64_t i = 0; i < count * n; i++) {
-      const double d = (double)f->data[first * n + i] - mean[i % n];
-      s->rows[i] = (float)d;
-      if (variances) s->variance[i % n] += d * d / (double)f->items;
-    }
+    for (int64_t k = 0; k < count; k++)
+      for (int64_t i = 0; i < n; i++) {
+        const double d = (double)f->data[(first + k) * n + i] - mean[i];
+        s->rows[k * n + i] = (float)d;
+        if (variances) s->variance[i] += d * d / (double)f->items;
+      }
     const xai__gemm project = {.batch = 1, .m = count, .n = s->k, .k = n, .b_transposed = true};
     const xai__gemm back = {.batch = 1, .m = s->k, .n = n, .k = count, .a_transposed = true};
     XAI__TRY(xai__gemm_run(f->engine, &project, s->rows, s->q, s->y, xai__set, f->err));

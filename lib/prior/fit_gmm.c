@@ -86,10 +86,11 @@ static int start(xai__fit *f, mixture *m, double variance) {
 static double mean_variance(const xai__fit *f, double *mean) {
   double sum = 0;
   xai__fit_mean(f, mean);
-  for (int64_t i = 0; i < f->items * f->n; i++) {
-    const double d = (double)f->data[i] - mean[i % f->n];
-    sum += d * d;
-  }
+  for (int64_t k = 0; k < f->items; k++)
+    for (int64_t i = 0; i < f->n; i++) {
+      const double d = (double)f->data[k * f->n + i] - mean[i];
+      sum += d * d;
+    }
   return sum / (double)(f->items * f->n);
 }
 

@@ -36,10 +36,12 @@ static double find_shift(const xai__fit *f, int64_t n_a, float *shift, double *m
     for (int64_t i = k * width; i < (k + 1) * width; i++) of_channel += mean[i] / (double)width;
     shift[k] = (float)of_channel;
   }
-  for (int64_t i = 0; i < f->items * f->n; i++) {
-    const double d = (double)f->data[i] - (double)shift[i % f->n / width];
-    sum += d * d;
-  }
+  for (int64_t item = 0; item < f->items; item++)
+    for (int64_t k = 0; k < n_a; k++)
+      for (int64_t i = k * width; i < (k + 1) * width; i++) {
+        const double d = (double)f->data[item * f->n + i] - (double)shift[k];
+        sum += d * d;
+      }
   return sum / (double)(f->items * f->n);
 }
 

@@ -144,7 +144,8 @@ int xai__normal_logp(const xai__normal *d, xai__engine *e, int64_t batch, const 
   float *away = xai__scratch(e, (size_t)(batch * n) + 1, sizeof *away, err);
   float *v = xai__scratch(e, (size_t)(batch * r) + 1, sizeof *v, err);
   int status = away && v ? XAI_OK : err->status;
-  for (int64_t i = 0; i < batch * n && !status; i++) away[i] = x[i] - d->mean[i % n];
+  for (int64_t k = 0; k < batch && !status; k++)
+    for (int64_t i = 0; i < n; i++) away[k * n + i] = x[k * n + i] - d->mean[i];
   if (d->b && !status) {
     const xai__gemm g = {.batch = 1, .m = batch, .n = r, .k = n, .b_transposed = true};
     status = xai__gemm_run(e, &g, away, d->b, v, xai__set, err);
