@@ -1,10 +1,11 @@
 /* The blocked loops around the tile kernel.
  *
- * Where one product is spread over threads, its rows are packed once, by all of them, a block of
- * rows at a time, and a task is a panel of lanes (and a part of the row tiles, where panels are
- * few). Where there are many batches, a task is a batch and packs its rows itself.
+ * Where one product is spread over threads, its smaller side is packed once, by all of them, and a
+ * task packs a piece of the other: rows, a block of them at a time, and then a panel of lanes (and a
+ * part of the row tiles, where panels are few); or lanes, and then as many rows as stay in L2. Where
+ * there are many batches, a task is a batch and packs both.
  *
- * A panel is packed and multiplied with every row tile, and each tile finished while it is in L1.
+ * A panel is multiplied with every row tile, and each tile finished while it is in L1.
  * Where K is too long for a packed panel to stay in L2, it is cut into pieces, and the partial
  * tiles wait in `slots` between them; cuts are at multiples of XAI__PIECE, so that they do not
  * change the order of a sum. While a panel is multiplied, the tile kernel fetches what is packed
@@ -17,7 +18,9 @@
 #define LONGEST_K_OF_FEW_ROWS 256 /* a panel is used once or twice: keep it in L1 */
 #define FEW_ROWS 4
 #define OWN_FLOATS (640 * 1024)     /* packed rows of a task */
-#define SHARED_FLOATS (2048 * 1024) /* packed rows of all threads */
+#define SHARED_FLOATS (2048 * 1024) /* what is packed for all threads */
+#define LONG_FLOATS (256 * 1024)    /* rows that do not stay in L2 with all else */
+#define PART_FLOATS (128 * 1024)    /* packed rows of a task, where lanes are shared */
 #define SMALL_WORK (64 * 1024)      /* multiplications that are not worth a second thread */
 #define TASKS_A_THREAD 3
 
@@ -29,16 +32,16 @@ typedef struct job {
   const xai__kernels *k;
   const xai__problem *p;
   int threads;
-  bool shared;         /* rows are packed for all threads */
-  int64_t batch;       /* shared: being worked on */
-  range rows;          /* the block of rows being worked on; otherwise all of them */
-  int64_t row_block;   /* rows of a block */
-  int64_t row_parts;   /* shared: of a panel's tiles */
+  enum { NOTHING, ROWS, LANES } shared;
+  int64_t batch;       /* being worked on, where something is shared */
+  range rows;          /* being worked on, where they are shared */
+  int64_t row_block;   /* rows packed at once, at most */
+  int64_t row_parts;   /* LANES: tasks; ROWS: parts of a panel's tiles */
   int64_t k_pieces;
   int panel;           /* lanes of a full panel */
   size_t rows_size, panel_size, slots_size;
   float *packed_rows;  /* [1 or threads][rows_size] */
-  float *packed_panel; /* [threads][panel_size] */
+  float *packed_panel; /* [threads or panels][panel_size] */
   float *slots;        /* [threads][slots_size] */
   int64_t *row_at;     /* [1 or threads][row_block] */
 } job;
@@ -75,31 +78,25 @@ static void pack(const job *j, const xai__side *s, int64_t batch, int64_t first,
 
 /* Row tiles of a block differ by at most one in height. Packed, they lie as far apart as the
  * highest of them, with some slack for what packing spills; tiles of a piece of K are together. */
-static int64_t row_tiles(const job *j) { return ceil_div(length(j->rows), j->k->rows); }
-static range row_tile(const job *j, int64_t t) { return part(j->rows, row_tiles(j), 1, t); }
+static int64_t row_tiles(const job *j, range rows) { return ceil_div(length(rows), j->k->rows); }
+static range row_tile(const job *j, range rows, int64_t t) {
+  return part(rows, row_tiles(j, rows), 1, t);
+}
 
-static int64_t tile_at(const job *j, int64_t piece, int64_t t) {
+static int64_t tile_at(const job *j, range rows, int64_t piece, int64_t t) {
   const range k = piece_of_k(j, piece);
-  return row_tiles(j) * (k.begin * j->k->rows + piece * XAI__MAX_VECTOR) +
+  return row_tiles(j, rows) * (k.begin * j->k->rows + piece * XAI__MAX_VECTOR) +
          t * (length(k) * j->k->rows + XAI__MAX_VECTOR);
 }
 
-static void pack_tile(const job *j, int64_t batch, int64_t t, float *to) {
-  const range r = row_tile(j, t);
+static void pack_tile(const job *j, int64_t batch, range rows, int64_t t, float *to) {
+  const range r = row_tile(j, rows, t);
   const int n = (int)length(r);
   for (int64_t i = 0; i < j->k_pieces; i++)
-    pack(j, j->p->row, batch, r.begin, n, piece_of_k(j, i), n, to + tile_at(j, i, t));
+    pack(j, j->p->row, batch, r.begin, n, piece_of_k(j, i), n, to + tile_at(j, rows, i, t));
 }
 
-/* ---- a panel ---- */
-
-/* The piece of a panel being worked on. */
-typedef struct area {
-  int64_t batch, piece;
-  range tiles, lanes;
-  const float *rows;
-  const int64_t *row_at, *lane_at;
-} area;
+static int64_t lane_panels(const job *j) { return ceil_div(j->p->lane->count, j->panel); }
 
 static int lanes_of(const job *j, int64_t lane) {
   return (int)at_most(j->panel, j->p->lane->count - lane);
@@ -109,11 +106,25 @@ static int width_of(const job *j, int64_t lane) {
   return lanes_of(j, lane) > j->k->vector ? j->panel : j->k->vector;
 }
 
+static void pack_lanes(const job *j, int64_t batch, int64_t lane, range k, float *to) {
+  pack(j, j->p->lane, batch, lane, lanes_of(j, lane), k, width_of(j, lane), to);
+}
+
+/* ---- a panel ---- */
+
+/* The rows, and the piece of a panel, being worked on. */
+typedef struct area {
+  int64_t batch, piece;
+  range rows, tiles, lanes;
+  const float *packed_rows;
+  const int64_t *row_at, *lane_at;
+} area;
+
 static void finish(const job *j, const area *s, range tile, int width, float *acc) {
   const xai__problem *p = j->p;
   const int64_t first = p->spot.bias_kind == XAI__BIAS_OF_ROW ? tile.begin : s->lanes.begin;
   j->k->finish(&p->spot, acc, (int)length(tile), (int)length(s->lanes), width,
-               s->row_at + (tile.begin - j->rows.begin), s->lane_at,
+               s->row_at + (tile.begin - s->rows.begin), s->lane_at,
                s->batch * p->bias_per_batch + first);
 }
 
@@ -123,10 +134,10 @@ static void multiply(const job *j, const area *s, const float *b, xai__fetch nex
   const int64_t k = length(piece_of_k(j, s->piece)), fetched = k / XAI__AHEAD;
   const bool first = s->piece == 0, last = s->piece == j->k_pieces - 1;
   for (int64_t t = s->tiles.begin; t < s->tiles.end; t++) {
-    const range tile = row_tile(j, t);
+    const range tile = row_tile(j, s->rows, t);
     const xai__fetch some = {next.at, next.step, at_most(fetched, next.count)};
-    j->k->tile((int)length(tile), vectors, k, s->rows + tile_at(j, s->piece, t), b, slot, !first,
-               next.count > 0 ? some : (xai__fetch){b, 0, 0});
+    j->k->tile((int)length(tile), vectors, k, s->packed_rows + tile_at(j, s->rows, s->piece, t), b,
+               slot, !first, next.count > 0 ? some : (xai__fetch){b, 0, 0});
     next.at += some.count * next.step;
     next.count -= some.count;
     if (last) finish(j, s, tile, width, slot);
@@ -134,91 +145,139 @@ static void multiply(const job *j, const area *s, const float *b, xai__fetch nex
   }
 }
 
+/* What is read after piece `i` of the panel at `lane`, if the one at `then` comes next. */
+static xai__fetch after(const job *j, int64_t batch, int64_t i, int64_t lane, int64_t then) {
+  const xai__side *side = j->p->lane;
+  const bool more = i + 1 < j->k_pieces;
+  const range k = piece_of_k(j, more ? i + 1 : 0);
+  if (!more) lane = then;
+  if (!side->ahead || lane >= side->count) return (xai__fetch){0};
+  return side->ahead(side, batch, lane, k.begin, k.end);
+}
+
 /* The panel at `lane`, all of K; then comes, as a rule, the one at `then`. */
 static void panel(const job *j, area *s, int64_t lane, int64_t then, int thread) {
-  const xai__side *side = j->p->lane;
-  const int n = lanes_of(j, lane);
-  float *packed = j->packed_panel + (size_t)thread * j->panel_size;
+  const size_t at = j->shared == LANES ? (size_t)(lane / j->panel) : (size_t)thread;
+  float *packed = j->packed_panel + at * j->panel_size;
   int64_t lane_at[XAI__MAX_LANES];
-  s->lanes = (range){lane, lane + n};
+  s->lanes = (range){lane, lane + lanes_of(j, lane)};
   s->lane_at = lane_at;
-  side->place(side, s->batch, lane, n, lane_at);
+  j->p->lane->place(j->p->lane, s->batch, lane, lanes_of(j, lane), lane_at);
   for (s->piece = 0; s->piece < j->k_pieces; s->piece++) {
-    const bool more = s->piece + 1 < j->k_pieces;
-    const int64_t next = more ? lane : then;
-    const range k = piece_of_k(j, more ? s->piece + 1 : 0);
-    xai__fetch fetch = {0};
-    if (side->ahead && next < side->count)
-      fetch = side->ahead(side, s->batch, next, k.begin, k.end);
-    pack(j, side, s->batch, lane, n, piece_of_k(j, s->piece), width_of(j, lane), packed);
-    multiply(j, s, packed, fetch, j->slots + (size_t)thread * j->slots_size);
+    const range k = piece_of_k(j, s->piece);
+    float *const slots = j->slots + (size_t)thread * j->slots_size;
+    if (j->shared == LANES) {
+      multiply(j, s, packed + k.begin * width_of(j, lane), (xai__fetch){0}, slots);
+    } else {
+      pack_lanes(j, s->batch, lane, k, packed);
+      multiply(j, s, packed, after(j, s->batch, s->piece, lane, then), slots);
+    }
   }
 }
 
 /* ---- tasks ---- */
 
-static range all_tiles(const job *j) { return (range){0, row_tiles(j)}; }
+static range all_tiles(const job *j, range rows) { return (range){0, row_tiles(j, rows)}; }
 
-static int64_t lane_panels(const job *j) { return ceil_div(j->p->lane->count, j->panel); }
-
-static void own_batch(void *ctx, int64_t batch, int thread) {
-  const job *j = ctx;
-  float *rows = j->packed_rows + (size_t)thread * j->rows_size;
+/* Rows that the task packs, times all lanes. */
+static void own_rows(const job *j, int64_t batch, range rows, int thread) {
+  float *packed = j->packed_rows + (size_t)thread * j->rows_size;
   int64_t *row_at = j->row_at + thread * j->row_block;
-  area s = {.batch = batch, .tiles = all_tiles(j), .rows = rows, .row_at = row_at};
-  j->p->row->place(j->p->row, batch, 0, (int)length(j->rows), row_at);
-  for (int64_t t = 0; t < row_tiles(j); t++) pack_tile(j, batch, t, rows);
+  area s = {.batch = batch, .rows = rows, .tiles = all_tiles(j, rows), .packed_rows = packed,
+            .row_at = row_at};
+  j->p->row->place(j->p->row, batch, rows.begin, (int)length(rows), row_at);
+  for (int64_t t = 0; t < row_tiles(j, rows); t++) pack_tile(j, batch, rows, t, packed);
   for (int64_t i = 0, n = lane_panels(j); i < n; i++)
     panel(j, &s, i * j->panel, (i + 1) * j->panel, thread);
 }
 
-static void shared_tile(void *ctx, int64_t tile, int thread) {
+static void own_batch(void *ctx, int64_t batch, int thread) {
+  const job *j = ctx;
+  own_rows(j, batch, j->rows, thread);
+}
+
+static void shared_lanes(void *ctx, int64_t i, int thread) {
   const job *j = ctx;
   (void)thread;
-  pack_tile(j, j->batch, tile, j->packed_rows);
+  pack_lanes(j, j->batch, i * j->panel, (range){0, j->p->k},
+             j->packed_panel + (size_t)i * j->panel_size);
+}
+
+static void part_of_rows(void *ctx, int64_t i, int thread) {
+  const job *j = ctx;
+  own_rows(j, j->batch, part(j->rows, j->row_parts, j->k->rows, i), thread);
+}
+
+static void shared_rows(void *ctx, int64_t tile, int thread) {
+  const job *j = ctx;
+  (void)thread;
+  pack_tile(j, j->batch, j->rows, tile, j->packed_rows);
 }
 
 /* Threads take turns, as a rule. */
-static void shared_panel(void *ctx, int64_t index, int thread) {
+static void panel_of_lanes(void *ctx, int64_t index, int thread) {
   const job *j = ctx;
   const int64_t n = lane_panels(j), i = index % n;
-  area s = {.batch = j->batch, .rows = j->packed_rows, .row_at = j->row_at};
-  s.tiles = part(all_tiles(j), j->row_parts, 1, index / n);
+  area s = {.batch = j->batch, .rows = j->rows, .packed_rows = j->packed_rows,
+            .row_at = j->row_at};
+  s.tiles = part(all_tiles(j, j->rows), j->row_parts, 1, index / n);
   panel(j, &s, i * j->panel, (i + j->threads) * j->panel, thread);
 }
 
-static void run_shared(xai__engine *e, job *j) {
+static void run_shared_lanes(xai__engine *e, job *j) {
+  for (j->batch = 0; j->batch < j->p->batch; j->batch++) {
+    xai__pool_run(e->pool, lane_panels(j), shared_lanes, j);
+    xai__pool_run(e->pool, j->row_parts, part_of_rows, j);
+  }
+}
+
+static void run_shared_rows(xai__engine *e, job *j) {
   const range rows = j->rows;
   const int64_t blocks = ceil_div(length(rows), j->row_block);
   for (j->batch = 0; j->batch < j->p->batch; j->batch++)
     for (int64_t i = 0; i < blocks; i++) {
       j->rows = part(rows, blocks, 1, i);
       j->row_parts = at_most(ceil_div((int64_t)j->threads * TASKS_A_THREAD, lane_panels(j)),
-                             row_tiles(j));
+                             row_tiles(j, j->rows));
       j->p->row->place(j->p->row, j->batch, j->rows.begin, (int)length(j->rows), j->row_at);
-      xai__pool_run(e->pool, row_tiles(j), shared_tile, j);
-      xai__pool_run(e->pool, lane_panels(j) * j->row_parts, shared_panel, j);
+      xai__pool_run(e->pool, row_tiles(j, j->rows), shared_rows, j);
+      xai__pool_run(e->pool, lane_panels(j) * j->row_parts, panel_of_lanes, j);
     }
 }
 
 /* ---- the plan ---- */
 
-static void plan(job *j) {
+static void share(job *j, int64_t k) {
   const xai__problem *p = j->p;
-  const int64_t rows = p->row->count, k = at_least(1, p->k), height = j->k->rows;
-  const double work = (double)rows * (double)p->lane->count * (double)k;
-  j->panel = 2 * j->k->vector;
-  j->shared = rows * k > OWN_FLOATS || (j->threads > 1 && p->batch < 2 * j->threads &&
-                                        work * (double)p->batch > 2 * SMALL_WORK);
-  const int64_t most_rows = j->shared ? SHARED_FLOATS / k / height * height : rows;
-  const int64_t blocks = ceil_div(rows, at_least(height, most_rows));
+  const int64_t rows = p->row->count, lanes = p->lane->count;
+  const double work = (double)rows * (double)lanes * (double)k * (double)p->batch;
+  if (rows * k <= OWN_FLOATS &&
+      (j->threads == 1 || p->batch >= 2 * j->threads || work <= 2 * SMALL_WORK))
+    j->shared = NOTHING;
+  else
+    j->shared = rows * k > LONG_FLOATS && lanes <= rows && lanes * k <= SHARED_FLOATS ? LANES : ROWS;
+}
+
+static void plan(job *j) {
+  const int64_t rows = j->p->row->count, k = at_least(1, j->p->k), height = j->k->rows;
   j->rows = (range){0, rows};
-  j->row_block = ceil_div(rows, blocks);
+  j->row_block = rows;
+  j->panel = 2 * j->k->vector;
+  share(j, k);
   j->k_pieces = ceil_div(k, rows <= FEW_ROWS ? LONGEST_K_OF_FEW_ROWS : LONGEST_K);
+  int64_t panel_k = XAI__PIECE * ceil_div(ceil_div(k, XAI__PIECE), j->k_pieces);
+  if (j->shared == ROWS) {
+    const int64_t most = at_least(height, SHARED_FLOATS / k / height * height);
+    j->row_block = ceil_div(rows, ceil_div(rows, most));
+  } else if (j->shared == LANES) {
+    const int64_t tiles = ceil_div(rows, height), fair = (int64_t)j->threads * TASKS_A_THREAD;
+    j->row_parts = at_most(tiles, at_least(fair, ceil_div(rows * k, PART_FLOATS)));
+    j->row_block = ceil_div(tiles, j->row_parts) * height;
+    panel_k = k;
+  }
   const int64_t tiles = ceil_div(j->row_block, height), tall = at_most(height, j->row_block);
-  const int64_t piece = XAI__PIECE * ceil_div(ceil_div(k, XAI__PIECE), j->k_pieces);
   j->rows_size = (size_t)(tiles * (height * k + j->k_pieces * XAI__MAX_VECTOR));
-  j->panel_size = (size_t)((piece + 1) * j->panel);
+  j->panel_size = (size_t)((panel_k + 1) * j->panel);
   j->slots_size = (size_t)((j->k_pieces > 1 ? tiles : 1) * tall * j->panel);
 }
 
@@ -227,9 +286,10 @@ static float *take(xai__engine *e, size_t n, size_t size, xai_error *err) {
 }
 
 static int take_scratch(xai__engine *e, job *j, xai_error *err) {
-  const size_t threads = (size_t)j->threads, owners = j->shared ? 1 : threads;
+  const size_t threads = (size_t)j->threads, owners = j->shared == ROWS ? 1 : threads;
+  const size_t panels = j->shared == LANES ? (size_t)lane_panels(j) : threads;
   if (!(j->packed_rows = take(e, owners, j->rows_size, err)) ||
-      !(j->packed_panel = take(e, threads, j->panel_size, err)) ||
+      !(j->packed_panel = take(e, panels, j->panel_size, err)) ||
       !(j->slots = take(e, threads, j->slots_size, err)) ||
       !(j->row_at = xai__scratch(e, owners * (size_t)j->row_block, sizeof *j->row_at, err)))
     return xai__no_memory(err);
@@ -242,8 +302,10 @@ int xai__problem_run(xai__engine *e, const xai__problem *p, xai_error *err) {
   plan(&j);
   const size_t mark = xai__scratch_mark(e);
   const int status = take_scratch(e, &j, err);
-  if (!status && j.shared)
-    run_shared(e, &j);
+  if (!status && j.shared == ROWS)
+    run_shared_rows(e, &j);
+  else if (!status && j.shared == LANES)
+    run_shared_lanes(e, &j);
   else if (!status)
     xai__pool_run(e->pool, p->batch, own_batch, &j);
   xai__scratch_release(e, mark);

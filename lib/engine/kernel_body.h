@@ -343,9 +343,28 @@ static void turn_tile(const float *acc, int rows, int lanes, int width, float *t
     }
 }
 
+/* A tile of 2 VECTOR lanes that are neighbours in z. */
+INLINE void set_wide(const xai__spot *s, const float *acc, int rows, const int64_t *row,
+                     int64_t lane, int64_t bias_at) {
+  float bias[2 * VECTOR] = {0};
+  if (s->bias)
+    for (int l = 0; l < 2 * VECTOR; l++) bias[l] = xai__edited(s->be, s->bias[bias_at + l]);
+  const V low = load(bias), high = load(bias + VECTOR);
+  for (int r = 0; r < rows; r++, acc += 2 * VECTOR) {
+    float *z = s->z + row[r] + lane;
+    store(z, load(acc) + low);
+    store(z + VECTOR, load(acc + VECTOR) + high);
+  }
+}
+
 static void finish(const xai__spot *s, float *acc, int rows, int lanes, int width,
                    const int64_t *row, const int64_t *lane, int64_t bias_at) {
   float turned[XAI__MAX_LANES * XAI__MAX_ROWS];
+  if (s->ep.form == XAI__SET && lanes == 2 * VECTOR && are_neighbours(lane, lanes) &&
+      (!s->bias || s->bias_kind == XAI__BIAS_OF_LANE)) {
+    set_wide(s, acc, rows, row, lane[0], bias_at);
+    return;
+  }
   if (s->bias) add_tile_bias(s, acc, rows, lanes, width, row, lane, bias_at);
   if (s->ep.form == XAI__SET && are_neighbours(lane, lanes)) {
     for (int r = 0; r < rows; r++) copy_run(acc + r * width, lanes, s->z + row[r] + lane[0]);
