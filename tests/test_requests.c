@@ -177,6 +177,7 @@ START_TEST(a_wrong_target_is_refused) {
     xai_tensor_free(t);
   }
   expect_refusal(&b.n, (ask){"gradient", .x = {b.x}, .top = 4}, A, "target", "4 targets of 3");
+  expect_refusal(&b.n, (ask){"gradient", .x = {b.x}, .trace = 1}, A, "trace", "keeps no trace");
   xai_tensor *mask = tensor_of(XAI_F32, 2, (const int64_t[]){1, 3}, NULL);
   xai_tensor *seed = tensor_of(XAI_F32, 1, (const int64_t[]){4}, NULL);
   expect_refusal(&b.n, (ask){"gradient,output=log-prob", .x = {b.x}, .target = mask}, A, "target",
@@ -295,6 +296,65 @@ START_TEST(what_is_not_finite_is_refused) {
 }
 END_TEST
 
+START_TEST(a_contradiction_is_that_of_open_sizes) {
+  static const struct {
+    const char *text;
+    int status;
+    const char *said;
+  } rows[] = {
+      {"opset 13; input x N,S; input z N,T; output y; y = Add(x, z)", XAI_E_INPUT, "where input 'x' is 1x5"},
+      {"opset 13; input x 1,5; input z N,T; output y; y = Add(x, z)", XAI_E_INPUT, "where input 'z' is 1x4"},
+      {"opset 13; input x 1,5; input z 1,4; output y; y = Add(x, z)", XAI_E_MODEL, "1x5 and 1x4"}};
+  xai_tensor *x = tensor_of(XAI_F32, 2, (const int64_t[]){1, 5}, NULL);
+  xai_tensor *z = tensor_of(XAI_F32, 2, (const int64_t[]){1, 4}, NULL);
+  for (int i = 0; i < 3; i++) {
+    net n = net_open(rows[i].text, 1);
+    expect_refusal(&n, (ask){.x = {x, z}}, rows[i].status, "n_a", rows[i].said);
+    ck_assert_int_eq(net_error.node, 0);
+    net_close(&n);
+  }
+  xai_tensor_free(x);
+  xai_tensor_free(z);
+}
+END_TEST
+
+/* ---- the log ---- */
+
+typedef struct told {
+  int lines;
+  char last[256];
+} told;
+
+static void listen(void *user, int level, const char *text) {
+  told *t = user;
+  ck_assert_int_eq(level, 1);
+  t->lines++;
+  snprintf(t->last, sizeof t->last, "%s", text);
+}
+
+/* One line a graph, a session and a plan: shapes that were seen before are not planned again. */
+START_TEST(the_log_tells_what_is_made) {
+  told t = {0};
+  xai_options o = {.struct_size = sizeof o, .log = listen, .log_user = &t};
+  pb model = model_text("opset 13; input x N,4; output y; y = Relu(x)");
+  net n;
+  ck_assert_int_eq(xai_graph_parse(model.p, model.n, &o, &n.g, &net_error), XAI_OK);
+  pb_free(&model);
+  ck_assert_str_eq(t.last, "graph: 1 nodes left of the file's, 1 inputs, 1 outputs");
+  ck_assert_int_eq(xai_session_create(n.g, &o, &n.s, &net_error), XAI_OK);
+  ck_assert_msg(t.lines == 2 && !strncmp(t.last, "session: ", 9), "%s", t.last);
+  static const int items[] = {2, 2, 3, 2}, lines[] = {3, 3, 4, 4};
+  for (int i = 0; i < 4; i++) {
+    xai_tensor *x = net_input(&n, 0, items[i], 1);
+    xai_result_free(explain(&n, (ask){.x = {x}}));
+    ck_assert_msg(t.lines == lines[i] && !strncmp(t.last, "plan: 1 nodes, 0 steps back", 27), "%d: %s",
+                  t.lines, t.last);
+    xai_tensor_free(x);
+  }
+  net_close(&n);
+}
+END_TEST
+
 START_TEST(no_relevance_is_defined_through_some_nodes) {
   static const char *const texts[] = {
       "opset 13; input x N,1,3,3; input w 1,1,2,2; output y; y = Conv(x, w)",
@@ -326,6 +386,8 @@ int main(void) {
   tcase_add_test(tc, no_items_run_to_none_and_have_no_reason);
   tcase_add_test(tc, two_inputs_are_told_apart);
   tcase_add_test(tc, integers_have_relevance_at_embeddings_only);
+  tcase_add_test(tc, a_contradiction_is_that_of_open_sizes);
+  tcase_add_test(tc, the_log_tells_what_is_made);
   tcase_add_test(tc, what_is_not_finite_is_refused);
   tcase_add_loop_test(tc, no_relevance_is_defined_through_some_nodes, 0, IF_LRP(1));
   suite_add_tcase(suite, tc);

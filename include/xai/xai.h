@@ -99,6 +99,8 @@ typedef struct xai_term {
 } xai_term;
 
 typedef int (*xai_progress_fn)(void *user, const char *stage, double done, double seconds_left);
+/* One line about what was done: a graph that was read, a session that begins, a plan made for new
+ * shapes. level is 1. */
 typedef void (*xai_log_fn)(void *user, int level, const char *text);
 /* The caller's own density at x [batch][n]: logp[batch] and its gradient, of x's shape, unless that is
  * NULL. Anything but 0 stops the call. */
@@ -144,7 +146,7 @@ typedef struct xai_request {
   const xai_graph *decoder; /* of a prototype: x = decoder(code); NULL: x itself is searched for */
   uint64_t random_seed;
   int32_t ledger; /* 1: account for the relevance at every node, see docs/METHODS.md */
-  int32_t trace;  /* of a prototype: a row of its way after every so many steps; 0: none */
+  int32_t trace;  /* of a prototype only: a row of its way after every so many steps; 0: none */
   xai_cancel *cancel;
   xai_progress_fn progress;
   void *progress_user;

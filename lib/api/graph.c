@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "api/load.h"
+#include "base/log.h"
 #include "onnx/onnx.h"
 #include "rule/composite.h"
 
@@ -18,6 +19,10 @@ static int end(int status, xai_graph **out) {
   if (status) {
     xai__graph_release(*out);
     *out = NULL;
+  } else {
+    const xai_graph *g = *out;
+    xai__log(&g->options, "graph: %d nodes left of the file's, %d inputs, %d outputs", g->n_nodes,
+             g->n_inputs, g->n_outputs);
   }
   return status;
 }

@@ -1,5 +1,6 @@
 /* The exported session calls. */
 #include "api/load.h"
+#include "base/log.h"
 
 int xai_session_create(const xai_graph *g, const xai_options *o, xai_session **out, xai_error *err) {
   xai_error local;
@@ -17,6 +18,7 @@ int xai_session_create(const xai_graph *g, const xai_options *o, xai_session **o
     return err->status;
   }
   s->memory = m;
+  s->options = options;
   s->graph = xai__graph_ref(g);
   atomic_init(&s->busy, 0);
   int status = xai__engine_create(m, options.threads, options.max_isa, &s->engine, err);
@@ -24,6 +26,8 @@ int xai_session_create(const xai_graph *g, const xai_options *o, xai_session **o
     xai_session_free(s);
     return status;
   }
+  xai__log(&options, "session: instruction set %d of xai_options.max_isa",
+           xai__engine_isa(s->engine));
   *out = s;
   return XAI_OK;
 }

@@ -14,6 +14,8 @@ static int read_request(xai__job *j) {
   if (r->n_terms || r->decoder)
     return xai__fail(j->err, XAI_E_ARGUMENT, "terms", "method '%s' takes no priors and no decoder",
                      r->method);
+  if (r->trace)
+    return xai__fail(j->err, XAI_E_ARGUMENT, "trace", "method '%s' keeps no trace", r->method);
   XAI__TRY(xai__method_params(j->method, r->params, r->n_params, &j->params, j->err));
   if ((r->n_rows || r->ledger) && !j->method->relevance)
     return xai__fail(j->err, XAI_E_ARGUMENT, r->n_rows ? "rows" : "ledger",

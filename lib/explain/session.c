@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "base/log.h"
 #include "base/number.h"
 
 int xai__find_value(const xai_graph *g, const char *name, int *value, xai_error *err) {
@@ -97,6 +98,21 @@ static int find(const xai_session *s, const xai__plan_request *r, int *found, xa
   return XAI_OK;
 }
 
+/* A contradiction of shapes is the inputs' where the file leaves their sizes open. */
+static int blame_inputs(const xai_graph *g, const xai__plan_request *r, int status, xai_error *err) {
+  const xai_error found = *err;
+  for (int i = 0; i < g->n_inputs && status == XAI_E_MODEL; i++) {
+    const xai__graph_value *v = &g->values[g->inputs[i]];
+    bool open = v->shape.rank < 0;
+    for (int k = 0; k < v->shape.rank; k++) open |= v->shape.d[k] < 0;
+    if (!open) continue;
+    status = xai__fail(err, XAI_E_INPUT, found.where, "%.250s, where input '%s' is %s", found.text,
+                       v->name, xai__shape_text(&r->input[i]).text);
+    xai__fail_at_node(err, found.node, found.where);
+  }
+  return status;
+}
+
 static int find_or_make(xai_session *s, const xai__plan_request *r, xai__plan **out,
                         xai_error *err) {
   int found;
@@ -108,8 +124,10 @@ static int find_or_make(xai_session *s, const xai__plan_request *r, xai__plan **
     int status = make_cached(s, &c, r, err);
     if (status) {
       drop(&c);
-      return status;
+      return blame_inputs(s->graph, r, status, err);
     }
+    xai__log(&s->options, "plan: %d nodes, %d steps back, %lld bytes", c.plan->n_nodes,
+             c.plan->n_steps, (long long)c.plan->bytes);
     drop(&s->cached[--found]);
   }
   memmove(s->cached + 1, s->cached, (size_t)found * sizeof c);

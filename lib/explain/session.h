@@ -17,6 +17,7 @@ typedef struct xai__cached {
 
 struct xai_session {
   const xai_graph *graph;
+  xai_options options;
   xai__memory *memory;
   xai__engine *engine;
   atomic_int busy;
