@@ -7,7 +7,7 @@
  *   const w 8,3 ~7              by chance, seed 7 (model_chance); ~+7 and ~-7: of one sign
  *   const k i64 2 = 1 2
  *   output y
- *   y = Gemm(x, w,, b) transB=1 alpha=0.5 auto_pad='VALID' pads=[1,1] scales=[1.,2.] value=$k
+ *   y = Gemm(x, w,, b) transB=1 alpha=0.5 auto_pad='VALID' pads=[1,1] scales=[1.,2.] f=['Relu'] value=$k
  *   y, z = com.example.Foo(x)   $k: the tensor of constant k
  *
  * `output` and nodes may come in any order. The text must fit: nothing is checked. */
@@ -112,15 +112,21 @@ static inline void mt_const(mt *m, const char **s) {
 
 /* [1,2] or [1.,2.] */
 static inline void mt_list(pb *attr, const char **s) {
-  int floats = strcspn(*s, ".") < strcspn(*s, "]");
+  int floats = strcspn(*s, ".") < strcspn(*s, "]"), texts = **s == '\'';
   while (!mt_take(s, "]")) {
     char *end;
-    if (floats) pb_float(attr, 7, strtof(*s, &end));
-    else pb_int(attr, 8, strtoll(*s, &end, 10));
-    *s = end;
+    if (texts) {
+      size_t n = strcspn(*s + 1, "'");
+      pb_bytes(attr, 9, *s + 1, n);
+      *s += n + 2;
+    } else {
+      if (floats) pb_float(attr, 7, strtof(*s, &end));
+      else pb_int(attr, 8, strtoll(*s, &end, 10));
+      *s = end;
+    }
     mt_take(s, ",");
   }
-  pb_int(attr, 20, floats ? 6 : 7);
+  pb_int(attr, 20, texts ? 8 : floats ? 6 : 7);
 }
 
 static inline void mt_attr(mt *m, pb *node, const char **s) {

@@ -150,7 +150,7 @@ static const char *parse_list(xai__attr *a, const char *s) {
 }
 
 static int parse_attrs(const xai__op *op, const char *s, xai__attr *out) {
-  static const int onnx[] = {2, 1, 3, 7, 6, 4}; /* by xai__field_type */
+  static const int onnx[] = {2, 1, 3, 7, 6, 4, 8}; /* by xai__field_type */
   int n = 0;
   while (*s) {
     const char *equals = strchr(s, '=');
@@ -165,6 +165,16 @@ static int parse_attrs(const xai__op *op, const char *s, xai__attr *out) {
       size_t length = strcspn(s, ";");
       a->s = copy_text(s, length);
       s += length;
+    } else if (a->type == 8) {
+      const char **texts = take(MAX_ATTRS * (int64_t)sizeof *texts);
+      for (int i = 0; i < MAX_ATTRS; i++) texts[i] = "?";
+      for (; *s && *s != ';'; s += *s == ',') {
+        size_t length = strcspn(s, ",;");
+        ck_assert(a->n < MAX_ATTRS - 1);
+        texts[a->n++] = copy_text(s, length);
+        s += length;
+      }
+      a->texts = texts;
     } else if (a->type == 4) {
       a->tensor = parse_operand(&s).v;
       a->tensor_dtype = a->tensor.dtype;

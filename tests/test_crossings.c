@@ -67,6 +67,13 @@ static const struct crossing {
     {MASK "const l i64 2 = 2 1; c = Reshape(m, l); y = MatMul(x, c)", "lrp-0", {1, 3}, {3, 4}, {8},
      {2, 6}, {0, 0}},
     {MASK "y = Einsum(x, m) equation='ij,ij->i'", "lrp-0", {1, 3}, {3, 4}, {8}, {2, 6}, {0, 0}},
+    /* recurrent: z = 2 x + 3 h + 1, from h = 1 */
+    {"opset 14; input x 1,1,1; input z 1,1,1; output y; const w 1,1,1 = 2; const r 1,1,1 = 3;"
+     "const b 1,2 = 1 0; l = RNN(x, w, r, b,, z) activations=['Relu']; y = Squeeze(l)", "lrp-0",
+     {2}, {1}, {16}, {8}, {6}},
+    {"opset 14; input x 1,1,1; input z 1,1,1; output y; const w 1,1,1 = 2; const r 1,1,1 = 3;"
+     "const b 1,2 = 1 0; l = RNN(x, w, r, b,, z) activations=['Relu']; y = Squeeze(l)",
+     "lrp-0,bias=zero", {2}, {1}, {14}, {8}, {6}},
     /* activations */
     {ONE "y = Relu(x)", "lrp-0", {-1, 3}, {0}, {4, 8}, {4, 8}, {0}},
     {ONE "y = Relu(x)", "lrp-0,activation=gradient", {-1, 3}, {0}, {4, 8}, {0, 8}, {0}},

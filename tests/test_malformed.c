@@ -205,7 +205,7 @@ static const struct {
   const char *text;
 } wrong_attributes[] = {{5, 6, UNSUPPORTED, "'then' is a subgraph"},
                         {10, 11, UNSUPPORTED, "'then' is a list of subgraphs"},
-                        {8, 9, UNSUPPORTED, "'then' is a list of strings"},
+                        {8, 9, UNSUPPORTED, "attribute 'then' is not supported"},
                         {9, 10, UNSUPPORTED, "'then' is a list of tensors"},
                         {11, 22, UNSUPPORTED, "'then' is a sparse tensor"},
                         {14, 15, UNSUPPORTED, "'then' is a list of types"},

@@ -293,11 +293,13 @@ static void change_attr(fixture *f) {
   int64_t choice = random_below(8);
   a->i = hostile();
   a->f = (float)hostile();
-  if (choice == 0) a->type = (int)random_below(8);
+  if (choice == 0) a->type = (int)random_below(9);
   if (choice == 0 || choice == 1) a->s = "?";
   if (choice == 2 && a->n > 0) a->n--;
   if (choice == 3 && a->type >= 6) a->n++; /* lists are parsed into blocks of 64 */
-  if (choice >= 4 && a->n > 0) ((int64_t *)(uintptr_t)a->ints)[random_below(a->n)] = hostile();
+  if (choice >= 4 && a->ints && a->n > 0)
+    ((int64_t *)(uintptr_t)a->ints)[random_below(a->n)] = hostile();
+  if (choice >= 4 && a->texts) ((const char **)(uintptr_t)a->texts)[0] = "?";
   if (!a->s) a->s = "";
 }
 

@@ -55,9 +55,11 @@ static pb random_tensor(int i) {
 static pb random_attribute(const xai__field *f) {
   static const char *const words[] = {"NOTSET", "VALID",   "SAME_UPPER", "SAME_LOWER", "constant",
                                       "edge",   "reflect", "wrap",       "tanh",       "none",
-                                      "linear", "nearest", "bilinear",   "DCR",        "CRD"};
+                                      "linear", "nearest", "bilinear",   "DCR",        "CRD",
+                                      "Tanh",   "Relu",    "Sigmoid",    "forward",    "reverse"};
   static const int types[] = {[XAI__INT] = 2,  [XAI__FLOAT] = 1,  [XAI__TEXT] = 3,
-                              [XAI__INTS] = 7, [XAI__FLOATS] = 6, [XAI__TENSOR] = 4};
+                              [XAI__INTS] = 7, [XAI__FLOATS] = 6, [XAI__TENSOR] = 4,
+                              [XAI__TEXTS] = 8};
   pb a = {0};
   uint32_t n = chance(5);
   pb_text(&a, 1, f->name);
@@ -67,6 +69,8 @@ static pb random_attribute(const xai__field *f) {
   if (f->type == XAI__TEXT) pb_text(&a, 4, words[chance(sizeof words / sizeof *words)]);
   for (uint32_t i = 0; i < n && f->type == XAI__INTS; i++) pb_int(&a, 8, number());
   for (uint32_t i = 0; i < n && f->type == XAI__FLOATS; i++) pb_float(&a, 7, real());
+  for (uint32_t i = 0; i < n && f->type == XAI__TEXTS; i++)
+    pb_text(&a, 9, words[chance(sizeof words / sizeof *words)]);
   if (f->type == XAI__TENSOR) {
     pb t = random_tensor(0);
     pb_message(&a, 5, &t);

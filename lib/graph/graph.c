@@ -211,6 +211,14 @@ static int copy_attr(xai_graph *g, xai__attr *a, xai_error *err) {
     XAI__TRY(copy_array(g, a->ints, (size_t)a->n, sizeof *a->ints, &p, err));
     a->ints = p;
   }
+  if (a->texts) {
+    const char **texts = xai__arena_new(&g->arena, (size_t)a->n + 1, sizeof *texts, err);
+    if (!texts) return err->status;
+    for (int i = 0; i < a->n; i++)
+      if (!(texts[i] = xai__arena_text(&g->arena, a->texts[i], strlen(a->texts[i]), err)))
+        return err->status;
+    a->texts = texts;
+  }
   if (a->tensor.data) {
     XAI__TRY(copy_array(g, a->tensor.data, (size_t)xai__count(&a->tensor.shape),
                         xai__dtype_size(a->tensor.dtype), &p, err));
@@ -244,6 +252,15 @@ static int check_operands(const xai__node *node, const char *what, const int *v,
       return xai__fail(err, XAI_E_MODEL, node->name, "node '%s' (%s) lacks number %d of its %s",
                        node->name, node->op->type, i, what);
   return XAI_OK;
+}
+
+/* A result 0 that may be absent gets a name: all that looks at nodes counts on its being there. */
+static int need_first_result(xai_graph *g, xai__node *node, xai_error *err) {
+  char name[48];
+  if (node->n_out && node->out[0] >= 0) return XAI_OK;
+  snprintf(name, sizeof name, "result 0 of node %d", g->n_nodes);
+  if (!node->n_out) node->n_out = 1;
+  return intern(g, name, (int *)(uintptr_t)&node->out[0], err);
 }
 
 /* ---- nodes that stand for others ---- */
@@ -298,6 +315,7 @@ int xai__graph_add_node(xai_graph *g, const char *domain, const char *type, int 
   if (!(node.name = xai__arena_text(&g->arena, name, strlen(name), err))) return err->status;
   XAI__TRY(operands(g, in, &node.n_in, &node.in, err));
   XAI__TRY(operands(g, out, &node.n_out, &node.out, err));
+  if (!op->min_out) XAI__TRY(need_first_result(g, &node, err));
   XAI__TRY(check_operands(&node, "operands", node.in, node.n_in, op->min_in, op->max_in, err));
   XAI__TRY(check_operands(&node, "results", node.out, node.n_out, op->min_out, op->max_out, err));
   for (int i = 0; i < node.n_out; i++) {

@@ -22,7 +22,7 @@ typedef struct attribute_proto {
   int64_t i, type;
   const char *s;
   xai__wire tensor;
-  xai__wire_list floats, ints;
+  xai__wire_list floats, ints, texts;
 } attribute_proto;
 
 static const xai__wire_rule attribute_rules[] = {
@@ -33,6 +33,7 @@ static const xai__wire_rule attribute_rules[] = {
     {5, XAI__WIRE_MESSAGE, offsetof(attribute_proto, tensor), "TensorProto"},
     {7, XAI__WIRE_FLOATS, offsetof(attribute_proto, floats), NULL},
     {8, XAI__WIRE_INTS, offsetof(attribute_proto, ints), NULL},
+    {9, XAI__WIRE_TEXTS, offsetof(attribute_proto, texts), NULL},
     {20, XAI__WIRE_INT, offsetof(attribute_proto, type), NULL},
     {21, XAI__WIRE_TEXT, offsetof(attribute_proto, reference), NULL},
     {0, 0, 0, NULL}};
@@ -41,7 +42,6 @@ static const xai__wire_rule attribute_rules[] = {
 enum { FLOAT = 1, INT, STRING, TENSOR, GRAPH, FLOATS, INTS, STRINGS, TENSORS, GRAPHS };
 #define N_TYPES 15
 static const char *const refused[N_TYPES] = {[GRAPH] = "a subgraph",
-                                             [STRINGS] = "a list of strings",
                                              [TENSORS] = "a list of tensors",
                                              [GRAPHS] = "a list of subgraphs",
                                              [11] = "a sparse tensor",
@@ -78,6 +78,10 @@ static int read_attribute(xai__wire message, xai__arena *a, xai__attr *out, xai_
   if (p.type == INTS) {
     out->n = p.ints.n;
     out->ints = p.ints.v;
+  }
+  if (p.type == STRINGS) {
+    out->n = p.texts.n;
+    out->texts = p.texts.v;
   }
   if (p.type != TENSOR) return XAI_OK;
   xai__onnx_data d;

@@ -11,6 +11,7 @@
  * and cap to Q K', where Q and K take half each; matmul=value: all to V. */
 #include "op/attention.h"
 #include "op/own.h"
+#include "op/simd.h"
 #include <math.h>
 #include <string.h>
 
@@ -114,24 +115,18 @@ static float score(const rows *r, const row *w, int64_t j, float raw) {
 static void weigh(void *ctx, int64_t begin, int64_t end) {
   const rows *r = ctx;
   int64_t n = r->d.total, mode = r->a->mode;
+  void (*softmax)(const xai__softmax *) = xai__simd_of(r->c->engine)->softmax_forward;
   for (int64_t k = begin; k < end; k++) {
     row w = row_of(r, k);
-    float *raw = r->raw + w.at, *p = r->p + w.at, top = -INFINITY;
-    double sum = 0;
+    float *raw = r->raw + w.at, *p = r->p + w.at;
     float *qk = r->qk ? r->qk + w.qk : NULL;
     for (int64_t j = 0; j < n; j++) {
       float x = raw[j] * r->scale, s = score(r, &w, j, x);
       if (qk) qk[j] = mode == XAI__QK_RAW ? x : mode == XAI__QK_CAPPED ? capped(r, x) : s;
-      top = s > top ? s : top;
       raw[j] = x;
       p[j] = s; /* forward, raw and p are one */
     }
-    for (int64_t j = 0; j < n; j++) {
-      p[j] = top > -INFINITY ? expf(p[j] - top) : 0;
-      sum += (double)p[j];
-    }
-    float scale = sum > 0 ? (float)(1 / sum) : 0;
-    for (int64_t j = 0; j < n; j++) p[j] *= scale;
+    softmax(&(xai__softmax){.n = n, .step = 1, .x = p, .out = p});
     if (qk && mode == XAI__QK_WEIGHTS) memcpy(qk, p, (size_t)n * sizeof *p);
   }
 }
@@ -373,26 +368,14 @@ static int vjp(xai__call *c, const xai__view *gout, const xai__view *gin) {
   return status;
 }
 
-/* What the operands were handed in all. */
-static double handed(const xai__call *c, const xai__view *gin) {
-  double sum = 0;
-  for (int i = 0; i < c->n_in; i++)
-    if (gin[i].data) sum += xai__sum(c->engine, xai__f(&gin[i]), xai__count(&gin[i].shape));
-  return sum;
-}
-
 static int relevance(xai__call *c, const xai__own_options *o, const xai__view *gout,
                      const xai__view *gin) {
   if (!gout[0].data) return XAI_OK;
-  double before = o->ledger ? handed(c, gin) : 0;
+  double before = o->ledger ? xai__own_total(c, gin, c->n_in) : 0;
   size_t mark = xai__scratch_mark(c->engine);
   int status = backward(c, o, gout, gin);
   xai__scratch_release(c->engine, mark);
-  if (o->ledger) {
-    xai__own_lose(c->engine, xai__f(&gout[0]), xai__count(&gout[0].shape), NULL, 0, o->ledger,
-                  XAI__RULE);
-    o->ledger[XAI__RULE] -= handed(c, gin) - before;
-  }
+  xai__own_lose_rest(c, o, gout, gin, before);
   return status;
 }
 

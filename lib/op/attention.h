@@ -1,4 +1,4 @@
-/* Attention: attributes and sizes. attention_shape.c reads and checks them, attention.c computes. */
+/* Attention: attributes and sizes. attention_shape.c reads and checks them, attention.c runs. */
 #ifndef XAI_OP_ATTENTION_H
 #define XAI_OP_ATTENTION_H
 #include "op/broadcast.h"

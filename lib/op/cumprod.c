@@ -110,4 +110,4 @@ static int vjp(xai__call *c, const xai__view *gout, const xai__view *gin) {
 const xai__op xai__op_CumProd = {
     .type = "CumProd", .min_in = 2, .max_in = 2, .min_out = 1, .max_out = 1, .since = 26,
     .fields = fields, .attr_size = sizeof(cumprod_attr), .infer = infer, .forward = forward,
-    .vjp = vjp, .cross = XAI__CROSS_REFUSED};
+    .vjp = vjp, .vjp_needs = XAI__NEEDS_IN, .cross = XAI__CROSS_REFUSED};

@@ -78,4 +78,5 @@ static int vjp(xai__call *c, const xai__view *gout, const xai__view *gin) {
 
 const xai__op xai__op_Det = {
     .type = "Det", .min_in = 1, .max_in = 1, .min_out = 1, .max_out = 1, .since = 11,
-    .infer = infer, .forward = forward, .vjp = vjp, .cross = XAI__CROSS_REFUSED};
+    .infer = infer, .forward = forward, .vjp = vjp, .vjp_needs = XAI__NEEDS_IN,
+    .cross = XAI__CROSS_REFUSED};

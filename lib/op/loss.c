@@ -180,7 +180,7 @@ static xai__crossing crossing(const xai__node *node, const bool *in_static) {
 #define LOSS(name, results)                                                                  \
   .type = name, .min_in = 2, .max_in = 3, .min_out = 1, .max_out = results, .since = 12,     \
   .fields = fields, .attr_size = sizeof(loss_attr), .check = check, .infer = infer,          \
-  .forward = forward, .vjp = vjp
+  .forward = forward, .vjp = vjp, .vjp_needs = XAI__NEEDS_IN
 const xai__op xai__op_NegativeLogLikelihoodLoss = {LOSS("NegativeLogLikelihoodLoss", 1),
                                                    .crossing = crossing, .homogeneous = true};
 const xai__op xai__op_SoftmaxCrossEntropyLoss = {LOSS("SoftmaxCrossEntropyLoss", 2),

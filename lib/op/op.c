@@ -43,7 +43,8 @@ static const struct {
   const char *name;
 } field_types[] = {[XAI__INT] = {2, "an integer"},      [XAI__FLOAT] = {1, "a number"},
                    [XAI__TEXT] = {3, "a string"},       [XAI__INTS] = {7, "a list of integers"},
-                   [XAI__FLOATS] = {6, "a list of numbers"}, [XAI__TENSOR] = {4, "a tensor"}};
+                   [XAI__FLOATS] = {6, "a list of numbers"}, [XAI__TENSOR] = {4, "a tensor"},
+                   [XAI__TEXTS] = {8, "a list of strings"}};
 
 static void set_preset(const xai__field *f, void *slot) {
   if (f->type == XAI__INT) *(int64_t *)slot = (int64_t)f->preset;
@@ -58,6 +59,7 @@ static void set_value(const xai__field *f, const xai__attr *a, void *slot) {
     case XAI__INTS: *(xai__ints *)slot = (xai__ints){a->n, a->ints}; break;
     case XAI__FLOATS: *(xai__floats *)slot = (xai__floats){a->n, a->floats}; break;
     case XAI__TENSOR: *(xai__attr *)slot = *a; break;
+    case XAI__TEXTS: *(xai__texts *)slot = (xai__texts){a->n, a->texts}; break;
   }
 }
 

@@ -14,19 +14,20 @@
 
 typedef struct xai__attr {
   const char *name;
-  int type; /* ONNX AttributeType: FLOAT 1, INT 2, STRING 3, TENSOR 4, FLOATS 6, INTS 7 */
+  int type; /* ONNX AttributeType: FLOAT 1, INT 2, STRING 3, TENSOR 4, FLOATS 6, INTS 7, STRINGS 8 */
   float f;
   int64_t i;
   const char *s;
   const float *floats;
   const int64_t *ints;
-  int n;          /* of floats or ints */
+  const char *const *texts;
+  int n;          /* of floats, ints or texts */
   xai__view tensor; /* storage dtype */
   int tensor_dtype; /* declared */
 } xai__attr;
 
 /* A field of an operator's attribute struct, filled by name. Absent attributes keep `preset`
- * (INT, FLOAT), NULL (TEXT) or n == 0 (INTS, FLOATS). A required one has `required` set. */
+ * (INT, FLOAT), NULL (TEXT) or n == 0 (INTS, FLOATS, TEXTS). A required one has `required` set. */
 typedef struct xai__ints {
   int n;
   const int64_t *v;
@@ -35,17 +36,23 @@ typedef struct xai__floats {
   int n;
   const float *v;
 } xai__floats;
+typedef struct xai__texts {
+  int n;
+  const char *const *v;
+} xai__texts;
 typedef enum {
   XAI__INT,
   XAI__FLOAT,
   XAI__TEXT,
   XAI__INTS,
   XAI__FLOATS,
-  XAI__TENSOR
+  XAI__TENSOR,
+  XAI__TEXTS
 } xai__field_type;
 typedef struct xai__field {
   const char *name;
-  xai__field_type type; /* int64_t, float, const char *, xai__ints, xai__floats, xai__attr */
+  xai__field_type type; /* int64_t, float, const char *, xai__ints, xai__floats, xai__attr,
+                         * xai__texts */
   size_t offset;
   double preset;
   bool required;

@@ -58,3 +58,17 @@ int xai__own_first(xai__call *c, const xai__own_options *o, const xai__view *gou
     o->ledger[XAI__BIAS] += xai__dot(e, y, share, n) - xai__dot(e, x, slope, m);
   return XAI_OK;
 }
+
+double xai__own_total(const xai__call *c, const xai__view *v, int n) {
+  double sum = 0;
+  for (int k = 0; k < n; k++)
+    if (v[k].data) sum += xai__sum(c->engine, xai__f(&v[k]), xai__count(&v[k].shape));
+  return sum;
+}
+
+void xai__own_lose_rest(const xai__call *c, const xai__own_options *o, const xai__view *gout,
+                        const xai__view *gin, double before) {
+  if (!o->ledger) return;
+  double handed = xai__own_total(c, gin, c->n_in) - before;
+  o->ledger[XAI__RULE] += xai__own_total(c, gout, c->n_out) - handed;
+}

@@ -22,4 +22,10 @@ void xai__own_lose(xai__engine *e, const float *R, int64_t n, const float *taken
 int xai__own_first(xai__call *c, const xai__own_options *o, const xai__view *gout,
                    const xai__view *gin);
 
+/* Sum of all that is there of n arrays. */
+double xai__own_total(const xai__call *c, const xai__view *v, int n);
+/* What came and was not handed on, of operands whose relevance was `before` in all, is the rule's. */
+void xai__own_lose_rest(const xai__call *c, const xai__own_options *o, const xai__view *gout,
+                        const xai__view *gin, double before);
+
 #endif

@@ -169,4 +169,4 @@ static xai__crossing crossing(const xai__node *node, const bool *in_static) {
 const xai__op xai__op_RotaryEmbedding = {
     .type = "RotaryEmbedding", .min_in = 3, .max_in = 4, .min_out = 1, .max_out = 1, .since = 23,
     .fields = fields, .attr_size = sizeof(rotary_attr), .infer = infer, .forward = forward,
-    .vjp = vjp, .crossing = crossing, .homogeneous = true};
+    .vjp = vjp, .vjp_needs = XAI__NEEDS_IN, .crossing = crossing, .homogeneous = true};

@@ -128,4 +128,4 @@ static int vjp(xai__call *c, const xai__view *gout, const xai__view *gin) {
 const xai__op xai__op_TensorScatter = {
     .type = "TensorScatter", .min_in = 2, .max_in = 3, .min_out = 1, .max_out = 1, .since = 24,
     .fields = fields, .attr_size = sizeof(scatter_attr), .check = check, .infer = infer,
-    .forward = forward, .vjp = vjp, .cross = XAI__CROSS_ROUTE};
+    .forward = forward, .vjp = vjp, .vjp_needs = XAI__NEEDS_IN, .cross = XAI__CROSS_ROUTE};
