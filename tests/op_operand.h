@@ -53,7 +53,7 @@ static void new_data(xai__view *v) {
 }
 
 static xai__view float_like(const xai__view *like, float value) {
-  xai__view v = {XAI_F32, like->shape, NULL};
+  xai__view v = {.dtype = XAI_F32, .shape = like->shape};
   new_data(&v);
   for (int64_t i = 0; i < xai__count(&v.shape); i++) xai__f(&v)[i] = value;
   return v;
@@ -224,7 +224,7 @@ static int plan(fixture *f) {
   }
   for (int k = 0; k < f->node.n_out; k++) f->out[k] = xai__absent;
   if (op->infer) XAI__TRY(op->infer(&f->call));
-  else f->out[0] = (xai__view){f->in[0].v.dtype, f->in[0].v.shape, NULL};
+  else f->out[0] = (xai__view){.dtype = f->in[0].v.dtype, .shape = f->in[0].v.shape};
   return XAI_OK;
 }
 

@@ -207,7 +207,7 @@ START_TEST(a_product_of_experts) {
   xai_prior *a = prior_of(&prior_cases[0]), *b = prior_of(&prior_cases[1]);
   xai_result *ra = logp_of(a, x, 1), *rb = logp_of(b, x, 1);
   const xai_term terms[] = {{a, 0.5, NULL}, {b, -2, NULL}};
-  const xai__view view = {XAI_F32, {2, {2, 5}}, writable(x)};
+  const xai__view view = {.dtype = XAI_F32, .shape = {2, {2, 5}}, .data = writable(x)};
   float gradient[N], want[N];
   double each[4];
   xai__engine *e;

@@ -83,7 +83,7 @@ int xai_prior_describe(const xai_prior *p, xai_result **out, xai_error *err) {
 }
 
 static int logp(const xai_prior *p, const xai_tensor *x, work *w, xai_error *err) {
-  const xai__view view = {XAI_F32, x->shape, x->data};
+  const xai__view view = {.dtype = XAI_F32, .shape = x->shape, .data = x->data};
   xai_tensor *logp, *gradient;
   if (x->dtype != XAI_F32)
     return xai__fail(err, XAI_E_INPUT, "x", "x is %s, not float32", xai__dtype_name(x->dtype));

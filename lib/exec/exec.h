@@ -10,7 +10,9 @@
 enum xai__reading {
   XAI__READS_IN = 1,
   XAI__READS_OUT = 2,
-  XAI__HANDS_ON = 4 /* reads nothing: step->operand gets what came to result 0, element for element */
+  XAI__HANDS_ON = 4, /* reads nothing: step->operand gets what came to result 0, element for element */
+  XAI__ANY_LAYOUT = 8, /* takes blocked views where its operator does, or is linear */
+  XAI__BEGINS = 16     /* sets what it is the first to write (xai__view.fresh); else that is zeroed */
 };
 static inline unsigned char xai__op_vjp_reads(const xai__op *op) {
   static const unsigned char reads[] = {[XAI__NEEDS_ALL] = XAI__READS_IN | XAI__READS_OUT,
@@ -44,11 +46,12 @@ typedef struct xai__plan_request {
   void *reads_user;
 } xai__plan_request;
 
-/* A linear layer's weights and bias with all that is folded in, once they are made. */
+/* A linear layer's weights and bias with all that is folded in, and packed for the blocked engine, once
+ * they are made. */
 typedef struct xai__layer {
-  bool ready;
   const float *w, *b;
   int64_t n_bias;
+  const float *packed[2][3]; /* by xai__pack_form, and by the form of an edit that is packed in */
 } xai__layer;
 
 /* What the forward sweep does in one go: a node, with what is folded into it; another value added to
@@ -69,6 +72,7 @@ typedef struct xai__plan {
   xai__view *value; /* per value: shape, dtype, data (constants at once; others in `buffer`) */
   int64_t *offset;  /* per value: of its data in the buffer, -1: not there */
   int *owner;       /* per value: the value whose memory it shares (itself as a rule) */
+  bool *native;     /* per node: works on blocked values */
   bool *kept;       /* per value: there when the forward sweep is done */
   int *node;        /* nodes that are needed, in order */
   int n_nodes;
@@ -106,9 +110,9 @@ int xai__forward(xai__plan *p, void *const *data, const xai__watch *w, xai_error
 typedef int (*xai__cross_fn)(void *user, const xai__step *step, xai__call *c,
                              const xai__view *gout, const xai__view *gin);
 
-/* The vjp of a step: of its node, or of its inner nodes one after the other from its result to its
- * operand 0, other tensors held constant. */
-int xai__step_vjp(const xai__plan *p, const xai__step *step, xai__call *c, const xai__view *gout,
+/* The vjp of a step: of its product with all that is folded in, of its node, or of its inner nodes one
+ * after the other from its result to its operand 0, other tensors held constant. */
+int xai__step_vjp(xai__plan *p, const xai__step *step, xai__call *c, const xai__view *gout,
                   const xai__view *gin);
 
 /* The relevance of a value: there after xai__reverse for `at`, to be filled for `source` before. */

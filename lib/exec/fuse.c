@@ -39,6 +39,10 @@ static int fold(fuser *f, xai__unit *u) {
   return XAI_OK;
 }
 
+static bool same_layout(const xai__plan *p, int a, int b) {
+  return p->value[a].blocked == p->value[b].blocked;
+}
+
 /* Another value that node n adds to u's result, which was there before u's node ran. */
 static void fuse_add(fuser *f, xai__unit *u) {
   const xai__plan *p = f->q->p;
@@ -48,7 +52,7 @@ static void fuse_add(fuser *f, xai__unit *u) {
   int other = next->in[next->in[0] == u->out];
   const xai__view *a = &p->value[u->out], *b = &p->value[other];
   bool before = p->graph->values[other].producer < u->step.origin;
-  if (!before || a->dtype != XAI_F32 || !xai__shape_equal(&a->shape, &b->shape)) return;
+  if (!before || !same_layout(p, next->out[0], u->out) || a->dtype != XAI_F32 || !xai__shape_equal(&a->shape, &b->shape)) return;
   u->add = other;
   take(f, u, n);
 }
@@ -58,7 +62,7 @@ static void fuse_activation(fuser *f, xai__unit *u) {
   int n = next_of(f, u->out);
   if (n < 0 || p->value[u->out].dtype != XAI_F32) return;
   const xai__node *next = &p->graph->nodes[n];
-  if (!next->op->in_place || next->in[0] != u->out) return;
+  if (!next->op->in_place || next->in[0] != u->out || !same_layout(p, next->out[0], u->out)) return;
   for (int k = 1; k < next->n_in; k++)
     if (next->in[k] >= 0 && !p->value[next->in[k]].data) return;
   u->activation = next;
@@ -77,7 +81,7 @@ static int fuse_written_activation(fuser *f, xai__unit *u) {
   const int out = g->nodes[inner[n - 1]].out[0];
   for (int i = 0; i < n - 1; i++)
     if (next_of(f, g->nodes[inner[i]].out[0]) < 0) return XAI_OK;
-  if (!xai__shape_equal(&p->value[v].shape, &p->value[out].shape)) return XAI_OK;
+  if (!same_layout(p, v, out) || !xai__shape_equal(&p->value[v].shape, &p->value[out].shape)) return XAI_OK;
   xai__node *node = xai__plan_new(f->q, 1, sizeof *node);
   int *operands = xai__plan_new(f->q, 2, sizeof *operands);
   const xai__op *op = xai__op_find(NULL, type);

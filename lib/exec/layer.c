@@ -4,8 +4,10 @@
  * inputs (a bias of one number an element, constants computed from shapes) belongs to the plan. */
 #include <string.h>
 
+#include "exec/convert.h"
 #include "exec/layer.h"
 #include "op/broadcast.h"
+#include "op/own.h"
 
 typedef struct folding {
   const xai__plan *plan;
@@ -60,9 +62,19 @@ static int affine_of(folding *f, int node_index, int64_t channels, float **scale
   return xai__node_vjp(&c, &ones, gin);
 }
 
+/* How many weights in a row belong to one channel. */
+static int64_t run_length(const xai__product *p, bool output) {
+  if (p->kind != XAI__MATMUL) return output && p->kind == XAI__CONV ? p->c * taps(p) : taps(p);
+  bool m_is_last = p->w_transposed == p->w_left;
+  return output == m_is_last ? 1 : m_is_last ? p->m : p->c;
+}
+
 static void scale_weights(folding *f, const float *scale, bool output) {
-  int64_t n = xai__product_weight_count(f->p);
-  for (int64_t i = 0; i < n; i++) f->w[i] *= scale[channel_of(f->p, i, output)];
+  int64_t n = xai__product_weight_count(f->p), run = run_length(f->p, output);
+  for (int64_t i = 0; i < n; i += run) {
+    float by = scale[channel_of(f->p, i, output)];
+    for (int64_t k = i; k < i + run; k++) f->w[k] *= by;
+  }
 }
 
 static int fold_before(folding *f, int node) {
@@ -164,7 +176,7 @@ static int fold(folding *f) {
 
 /* ---- where they are kept ---- */
 
-enum { WEIGHTS, BIAS };
+enum { WEIGHTS, BIAS, PACKED }; /* PACKED + xai__pack_form + 2 x the edit's form */
 
 /* What is folded, and what of it. */
 static int key_of(const xai__step *s, int what, xai__call *c, int **key) {
@@ -187,52 +199,190 @@ static bool is_fixed(const xai_graph *g, const xai__node *node, int operand) {
   return true;
 }
 
-static bool all_fixed(const xai_graph *g, const xai__step *s) {
+static xai__cache *cache_of(xai__plan *plan, const xai__step *s) {
+  const xai_graph *g = plan->graph;
   bool fixed = is_fixed(g, &s->node, s->operand);
   for (int i = 0; i < s->n_before; i++) fixed = fixed && is_fixed(g, &g->nodes[s->before[i]], 0);
   for (int i = 0; i < s->n_after; i++) fixed = fixed && is_fixed(g, &g->nodes[s->after[i]], -1);
-  return fixed;
+  return fixed ? &((xai_graph *)(uintptr_t)g)->made : &plan->made;
 }
 
-static int make(folding *f, xai__plan *plan, xai__layer *l) {
-  xai__cache *of_graph = &((xai_graph *)(uintptr_t)plan->graph)->made;
-  xai__cache *for_w = all_fixed(plan->graph, f->step) ? of_graph : &plan->made, *for_b = for_w;
-  int *w_key, *b_key, n = key_of(f->step, WEIGHTS, f->call, &w_key);
-  if (!n || !key_of(f->step, BIAS, f->call, &b_key)) return f->call->err->status;
-  f->n_bias = bias_length(f);
-  if (f->n_bias != channels_out(f->p)) for_b = &plan->made;
-  l->w = xai__cache_find(for_w, w_key, n, NULL);
+static bool is_folded(const xai__step *s) { return s->n_before || s->n_after; }
+
+/* Folds; the weights are kept only where they are multiplied as they are. */
+static int make_folded(xai__layer_use *u, bool keep_weights) {
+  folding f = {.plan = u->plan, .step = u->step, .call = u->call, .p = &u->p};
+  xai__layer *l = u->layer;
+  xai_error *err = u->call->err;
+  xai__cache *for_w = cache_of(u->plan, u->step), *for_b = for_w;
+  int *w_key, *b_key, n = key_of(u->step, WEIGHTS, u->call, &w_key);
+  if (!n || !key_of(u->step, BIAS, u->call, &b_key)) return err->status;
+  l->n_bias = f.n_bias = bias_length(&f);
+  if (f.n_bias != channels_out(f.p)) for_b = &u->plan->made;
   l->b = xai__cache_find(for_b, b_key, n, NULL);
-  l->n_bias = f->n_bias;
-  if (l->w && l->b) return XAI_OK;
-  f->w = xai__cache_new(for_w, w_key, n, xai__product_weight_count(f->p), f->call->err);
-  f->b = f->w ? xai__cache_new(for_b, b_key, n, f->n_bias, f->call->err) : NULL;
-  int status = f->b ? fold(f) : f->call->err->status;
-  if (status) {
-    xai__cache_drop(f->w);
-    xai__cache_drop(f->b);
-    return status;
+  if (keep_weights) l->w = xai__cache_find(for_w, w_key, n, NULL);
+  if (l->b && (l->w || !keep_weights)) return XAI_OK;
+  f.w = xai__cache_new(for_w, w_key, n, xai__product_weight_count(f.p), err);
+  f.b = f.w ? xai__cache_new(for_b, b_key, n, f.n_bias, err) : NULL;
+  int status = f.b ? fold(&f) : err->status;
+  if (!status) l->b = xai__cache_put(for_b, f.b);
+  else xai__cache_drop(f.b);
+  if (!status && keep_weights) l->w = xai__cache_put(for_w, f.w);
+  else xai__cache_drop(f.w);
+  return status;
+}
+
+/* The weights of a layer as they are, or folded into f's arrays. */
+static int weights_of(xai__layer_use *u, xai__cache *cache, folding *f, const float **w) {
+  xai_error *err = u->call->err;
+  xai__product own = {0};
+  int x;
+  XAI__TRY(u->step->node.op->product(u->call, &own, &x));
+  *w = own.w;
+  if (!is_folded(u->step)) return XAI_OK;
+  *f = (folding){.plan = u->plan, .step = u->step, .call = u->call, .p = &own};
+  f->n_bias = u->layer->n_bias;
+  f->w = xai__cache_new(cache, NULL, 0, xai__product_weight_count(&own), err);
+  f->b = f->w ? xai__cache_new(cache, NULL, 0, f->n_bias, err) : NULL;
+  *w = f->w;
+  return f->b ? fold(f) : err->status;
+}
+
+/* Packs the weights; squares and ones in their place if that is asked for. */
+static int make_packed(xai__layer_use *u, xai__pack_form form, xai__edit we) {
+  xai__cache *cache = cache_of(u->plan, u->step);
+  xai_error *err = u->call->err;
+  int *key, n = key_of(u->step, PACKED + (int)form + 2 * (int)we.form, u->call, &key);
+  const float **slot = &u->layer->packed[form][we.form];
+  if (!n) return err->status;
+  if ((*slot = xai__cache_find(cache, key, n, NULL))) return XAI_OK;
+  folding f = {0};
+  xai__product p = u->p;
+  int64_t count = xai__product_weight_count(&p);
+  float *edited = NULL, *to = xai__cache_new(cache, key, n, xai__pack_count(&p, form), err);
+  int status = to ? weights_of(u, cache, &f, &p.w) : err->status;
+  if (!status && we.form != XAI__LINEAR) {
+    edited = xai__cache_new(cache, NULL, 0, count, err);
+    for (int64_t i = 0; edited && i < count; i++) edited[i] = xai__edited(we, p.w[i]);
+    if (!edited) status = err->status;
+    p.w = edited;
   }
-  l->w = xai__cache_put(for_w, f->w);
-  l->b = xai__cache_put(for_b, f->b);
+  if (!status) {
+    xai__pack(u->call->engine, &p, form, to);
+    *slot = xai__cache_put(cache, to);
+  } else {
+    xai__cache_drop(to);
+  }
+  xai__cache_drop(edited);
+  xai__cache_drop(f.w);
+  xai__cache_drop(f.b);
+  return status;
+}
+
+/* The packed weights, and what is left to edit of them. */
+static int packed(const xai__layer_use *u, xai__pack_form form, xai__edit *we, const float **to) {
+  xai__engine *e = u->call->engine;
+  size_t mark = xai__scratch_mark(e);
+  xai__layer_use making = *u;
+  if (!u->layer->packed[form][we->form]) XAI__TRY(make_packed(&making, form, *we));
+  xai__scratch_release(e, mark);
+  *to = u->layer->packed[form][we->form];
+  if (we->form != XAI__LINEAR) *we = xai__identity;
   return XAI_OK;
 }
 
-int xai__layer_product(xai__plan *plan, const xai__step *step, xai__layer *l, xai__call *c,
-                       xai__product *p, int *x) {
-  memset(p, 0, sizeof *p);
-  XAI__TRY(step->node.op->product(c, p, x));
-  if (!step->n_before && !step->n_after) return XAI_OK;
-  if (!l->ready) {
-    folding f = {.plan = plan, .step = step, .call = c, .p = p};
+/* ---- use ---- */
+
+int xai__layer_open(xai__plan *plan, const xai__step *step, xai__layer *l, xai__call *c,
+                    xai__layer_use *u) {
+  *u = (xai__layer_use){.plan = plan, .step = step, .layer = l, .call = c};
+  XAI__TRY(step->node.op->product(c, &u->p, &u->x));
+  u->blocked = plan->native[step->origin];
+  if (is_folded(step)) {
     size_t mark = xai__scratch_mark(c->engine);
-    int status = make(&f, plan, l);
+    if (!l->b) XAI__TRY(make_folded(u, !u->blocked));
+    u->blocked = u->blocked && l->n_bias == channels_out(&u->p);
+    if (!u->blocked && !l->w) XAI__TRY(make_folded(u, true));
     xai__scratch_release(c->engine, mark);
-    if (status) return status;
-    l->ready = true;
+    u->p.w = u->blocked ? NULL : l->w;
+    u->p.b = l->b;
+    u->p.n_bias = l->n_bias;
   }
-  p->w = l->w;
-  p->b = l->b;
-  p->n_bias = l->n_bias;
   return XAI_OK;
+}
+
+/* The layout in which a side of the layer is to be: a border that is there already will do if it is
+ * large enough. */
+static int layout_of(const xai__layer_use *u, const xai__view *v, xai__side_of side) {
+  if (!u->blocked || (side == XAI__INPUT_SIDE && xai__blocked_image(&u->p))) return 0;
+  xai__pack_form form = side == XAI__INPUT_SIDE ? XAI__PACK_FORWARD : XAI__PACK_ADJOINT;
+  int least = 1 + (int)xai__blocked_border(&u->p, form);
+  return v->blocked < least ? least : v->blocked;
+}
+
+int xai__layer_take(const xai__layer_use *u, const xai__view *v, xai__side_of side, xai__blocked *t) {
+  xai__view w;
+  XAI__TRY(xai__convert(u->call->engine, v, layout_of(u, v, side), &w, u->call->err));
+  *t = xai__blocked_of(&w);
+  return XAI_OK;
+}
+
+int xai__layer_room(const xai__layer_use *u, const xai__view *v, xai__side_of side, xai__view *room) {
+  return xai__convert_room(u->call->engine, v, layout_of(u, v, side), room, u->call->err);
+}
+
+typedef struct finish_job {
+  const xai__finish *f;
+  float *z;
+} finish_job;
+
+static void divide(void *ctx, int64_t begin, int64_t end) {
+  const finish_job *j = ctx;
+  const xai__finish *f = j->f;
+  const float *R = f->other->data, *by = f->by ? f->by->data : NULL;
+  for (int64_t i = begin; i < end; i++) {
+    bool served = !by || f->by_sign * by[i] > 0;
+    j->z[i] = served ? f->coef * xai__ratio(R[i], xai__stab(j->z[i], f->stabilizer)) : 0;
+  }
+}
+
+void xai__layer_divide(xai__engine *e, const xai__blocked *z, const xai__finish *f) {
+  xai__parallel(e, xai__blocked_count(z), 4096, divide, &(finish_job){f, z->data});
+}
+
+/* On the plain engine: the forms of a finish that it does not know come after the product. */
+static int plain_forward(const xai__layer_use *u, const xai__blocked *x, xai__edit xe, xai__edit we,
+                         xai__edit be, const xai__blocked *z, const xai__finish *f) {
+  xai__engine *e = u->call->engine;
+  bool onto = f->accumulate || (f->add && f->add->data == z->data);
+  XAI__TRY(xai__product_forward(e, &u->p, x->data, xe, we, be, z->data,
+                                onto ? xai__add_to : xai__set, u->call->err));
+  if (f->add && f->add->data != z->data)
+    xai__add_scaled(e, z->data, f->add->data, xai__blocked_count(z), 1);
+  if (f->form == XAI__DIVIDE) xai__layer_divide(e, z, f);
+  return XAI_OK;
+}
+
+int xai__layer_forward(const xai__layer_use *u, const xai__blocked *x, xai__edit xe, xai__edit we,
+                       xai__edit be, const xai__blocked *z, const xai__finish *f) {
+  const float *w;
+  if (!u->blocked) return plain_forward(u, x, xe, we, be, z, f);
+  XAI__TRY(packed(u, XAI__PACK_FORWARD, &we, &w));
+  return xai__blocked_forward(u->call->engine, &u->p, w, x, xe, we, be, z, f, u->call->err);
+}
+
+int xai__layer_adjoint(const xai__layer_use *u, const xai__blocked *s, xai__edit we,
+                       const xai__blocked *g, const xai__finish *f) {
+  xai__engine *e = u->call->engine;
+  const float *w;
+  if (u->blocked) {
+    XAI__TRY(packed(u, XAI__PACK_ADJOINT, &we, &w));
+    return xai__blocked_adjoint(e, &u->p, w, s, we, g, f, u->call->err);
+  }
+  xai__epilogue ep = f->accumulate ? xai__add_to : xai__set;
+  if (f->form == XAI__TIMES) {
+    if (!f->accumulate) xai__fill(e, g->data, xai__blocked_count(g), 0);
+    ep = (xai__epilogue){XAI__MULTIPLY_ADD, f->coef, f->other->data, f->edit};
+  }
+  return xai__product_adjoint(e, &u->p, s->data, we, g->data, ep, u->call->err);
 }

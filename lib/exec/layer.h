@@ -1,10 +1,38 @@
-/* Linear layers as sweeps see them. */
+/* Linear layers as sweeps see them: a product with all that is folded into it, multiplied by the
+ * blocked engine where the plan says so, else by the plain one. */
 #ifndef XAI_EXEC_LAYER_H
 #define XAI_EXEC_LAYER_H
 #include "exec/exec.h"
+#include "op/blocked.h"
 
-/* The product of a step with everything folded in; *x: its input operand. l: of this step and plan. */
-int xai__layer_product(xai__plan *plan, const xai__step *step, xai__layer *l, xai__call *c,
-                       xai__product *p, int *x);
+/* One step (or unit) whose product is multiplied. */
+typedef struct xai__layer_use {
+  xai__plan *plan;
+  const xai__step *step;
+  xai__layer *layer;
+  xai__call *call;
+  xai__product p; /* the bias may be taken out; the weights are the layer's affair */
+  int x;          /* the input operand */
+  bool blocked;
+} xai__layer_use;
+
+/* l: of this step and plan. */
+int xai__layer_open(xai__plan *plan, const xai__step *step, xai__layer *l, xai__call *c,
+                    xai__layer_use *u);
+
+/* A view in the layout that the layer works in, on its input's or its result's side. */
+typedef enum { XAI__INPUT_SIDE, XAI__RESULT_SIDE } xai__side_of;
+int xai__layer_take(const xai__layer_use *u, const xai__view *v, xai__side_of side, xai__blocked *t);
+/* Room for one, to be handed over with xai__convert_back; v itself where the layouts are the same. */
+int xai__layer_room(const xai__layer_use *u, const xai__view *v, xai__side_of side, xai__view *room);
+
+/* z = finish(we(w) xe(x) + be(b)); forms KEEP and DIVIDE (CLIP and BEND: blocked only). `add` may be z. */
+int xai__layer_forward(const xai__layer_use *u, const xai__blocked *x, xai__edit xe, xai__edit we,
+                       xai__edit be, const xai__blocked *z, const xai__finish *f);
+/* g = finish(we(w)' s); forms KEEP and TIMES. */
+int xai__layer_adjoint(const xai__layer_use *u, const xai__blocked *s, xai__edit we,
+                       const xai__blocked *g, const xai__finish *f);
+/* The DIVIDE of a finish alone, in place; all of one layout. */
+void xai__layer_divide(xai__engine *e, const xai__blocked *z, const xai__finish *f);
 
 #endif

@@ -2,9 +2,18 @@
  * reads it (which may run several times); a relevance from the last step that reads its value (the
  * first to write it, going back) to the step of its own node. */
 #include "exec/planner.h"
+#include "op/blocked.h"
 
 static void die_at(xai__planner *q, int v, int time) {
   if (v >= 0 && q->death[q->p->owner[v]] < time) q->death[q->p->owner[v]] = time;
+}
+
+/* Whether two values of as many elements may be one array. */
+static bool same_layout(const xai__plan *p, int a, int b) {
+  const xai__view *x = &p->value[a], *y = &p->value[b];
+  if (!x->blocked && !y->blocked) return true;
+  if (x->blocked == y->blocked) return xai__shape_equal(&x->shape, &y->shape);
+  return (!x->blocked || xai__blocked_is_plain(x)) && (!y->blocked || xai__blocked_is_plain(y));
 }
 
 static void forward_lives(xai__planner *q) {
@@ -15,7 +24,7 @@ static void forward_lives(xai__planner *q) {
     for (int k = 0; k < node->n_out; k++) {
       int v = k ? node->out[k] : u->out;
       if (v < 0 || p->value[v].data) continue; /* known already */
-      if (node->op->alias && k == 0)
+      if (node->op->alias && k == 0 && same_layout(p, node->in[0], v))
         p->owner[v] = p->owner[node->in[0]];
       else
         q->birth[v] = q->death[v] = i;
@@ -48,6 +57,7 @@ static void share_relevance(xai__planner *q) {
     if (!(p->reads[p->step[j]] & XAI__HANDS_ON) || !q->flag[in] || in == p->source || out < 0) continue;
     if (!q->active[in] || !q->active[out]) continue;
     if (xai__count(&p->value[in].shape) != xai__count(&p->value[out].shape)) continue;
+    if (!same_layout(p, in, out)) continue;
     p->grad_owner[in] = p->grad_owner[out];
   }
 }

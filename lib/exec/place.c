@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "exec/planner.h"
+#include "op/blocked.h"
 
 #define ALIGN 64
 
@@ -98,7 +99,7 @@ int xai__plan_place(xai__planner *q) {
   for (int v = 0; v < g->n_values; v++) {
     int64_t bytes = 0;
     if (q->birth[v] < 0 && q->grad_birth[v] < 0) continue;
-    if (!xai__mul(xai__count(&p->value[v].shape), (int64_t)xai__dtype_size(p->value[v].dtype),
+    if (!xai__mul(xai__stored(&p->value[v]), (int64_t)xai__dtype_size(p->value[v].dtype),
                   &bytes) ||
         !xai__add(total, 2 * (bytes + ALIGN), &total))
       return xai__fail(q->err, XAI_E_LIMIT, g->values[v].name, "the tensors need too much memory");

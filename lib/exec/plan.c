@@ -1,5 +1,5 @@
 /* The memory plan: shapes for given inputs and what is known before running; then the steps of the
- * reverse sweep and what they read (steps.c), what the forward sweep computes in one go (fuse.c), who
+ * reverse sweep and what they read (steps.c), in which layout values are (layout.c), what the forward sweep computes in one go (fuse.c), who
  * lives when (lives.c), and where (place.c). */
 #include <string.h>
 
@@ -163,6 +163,7 @@ static int make(xai__planner *q) {
   XAI__TRY(infer_shapes(q));
   for (int i = 0; i < q->r->n_want; i++) p->kept[q->r->want[i]] = true;
   if (q->r->reverse) XAI__TRY(xai__plan_steps(q));
+  XAI__TRY(xai__plan_layouts(q));
   XAI__TRY(xai__plan_units(q));
   xai__plan_lives(q);
   estimate_scratch(p);

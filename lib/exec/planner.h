@@ -23,6 +23,8 @@ void *xai__plan_new(xai__planner *q, size_t n, size_t size);
 
 /* steps.c: which steps the reverse sweep crosses, and what they read. */
 int xai__plan_steps(xai__planner *q);
+/* layout.c: which values are blocked. */
+int xai__plan_layouts(xai__planner *q);
 /* fuse.c: the units of the forward sweep. */
 int xai__plan_units(xai__planner *q);
 /* lives.c: births and deaths. */

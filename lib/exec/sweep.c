@@ -1,6 +1,7 @@
 /* The two sweeps over a plan. */
 #include <string.h>
 
+#include "exec/convert.h"
 #include "exec/layer.h"
 
 /* The views that a call takes. */
@@ -16,26 +17,59 @@ static int take_operands(const xai__plan *p, const xai__node *node, operands *o,
   if (!views || !o->in_static) return err->status;
   *o = (operands){views, views + n_in, views + n_in + n_out, views + 2 * n_in + n_out,
                   o->in_static};
-  static const xai__view absent = {XAI_F32, {-1, {0}}, NULL};
   for (int k = 0; k < node->n_in; k++) {
     int v = node->in[k];
-    o->in[k] = v < 0 ? absent : p->value[v];
+    o->in[k] = v < 0 ? xai__absent : p->value[v];
     o->in_static[k] = v < 0 || p->graph->values[v].is_static;
   }
   for (int k = 0; k < node->n_out; k++) {
     int v = node->out[k];
-    o->out[k] = v < 0 ? absent : p->value[v];
+    o->out[k] = v < 0 ? xai__absent : p->value[v];
   }
   return XAI_OK;
 }
 
-/* The activation of a unit, in place. */
-static int activate(xai__plan *p, const xai__node *node, const xai__view *y, xai_error *err) {
+/* Blocked operands made plain. */
+static int make_plain(const xai__plan *p, xai__view *v, int n, xai_error *err) {
+  for (int k = 0; k < n; k++)
+    if (v[k].blocked) XAI__TRY(xai__convert(p->engine, &v[k], 0, &v[k], err));
+  return XAI_OK;
+}
+
+/* The activation of a unit: the call, in place on y. */
+static int activation_call(xai__plan *p, const xai__node *node, const xai__view *y, xai__call *c,
+                           xai_error *err) {
   operands o;
   XAI__TRY(take_operands(p, node, &o, err));
   o.in[0] = o.out[0] = *y;
-  xai__call c = {node, node->n_in, node->n_out, o.in, o.out, o.in_static, p->engine, err};
-  return xai__node_forward(&c);
+  *c = (xai__call){node, node->n_in, node->n_out, o.in, o.out, o.in_static, p->engine, err};
+  return XAI_OK;
+}
+
+/* Product, sum and activation, as far as the product's engine does them on the way. */
+static int run_layer(xai__plan *p, xai__unit *unit, xai__call *c, xai_error *err) {
+  xai__layer_use u;
+  xai__blocked x, z, add;
+  xai__view room, *y = &c->out[0];
+  xai__finish finish = {.form = XAI__KEEP};
+  xai__call act;
+  bool done = false;
+  XAI__TRY(xai__layer_open(p, &unit->step, &unit->layer, c, &u));
+  XAI__TRY(xai__layer_take(&u, &c->in[u.x], XAI__INPUT_SIDE, &x));
+  XAI__TRY(xai__layer_room(&u, y, XAI__RESULT_SIDE, &room));
+  z = xai__blocked_of(&room);
+  if (unit->add >= 0) {
+    XAI__TRY(xai__layer_take(&u, &p->value[unit->add], XAI__RESULT_SIDE, &add));
+    finish.add = &add;
+  }
+  if (unit->activation) {
+    XAI__TRY(activation_call(p, unit->activation, y, &act, err));
+    done = u.blocked && act.node->op->finish && act.node->op->finish(&act, &finish);
+    if (!done) finish.form = XAI__KEEP;
+  }
+  XAI__TRY(xai__layer_forward(&u, &x, xai__identity, xai__identity, xai__identity, &z, &finish));
+  XAI__TRY(xai__convert_back(p->engine, &room, y, false, err));
+  return unit->activation && !done ? xai__node_forward(&act) : XAI_OK;
 }
 
 static int run_unit(xai__plan *p, xai__unit *u, xai_error *err) {
@@ -44,19 +78,14 @@ static int run_unit(xai__plan *p, xai__unit *u, xai_error *err) {
   XAI__TRY(take_operands(p, node, &o, err));
   if (u->out >= 0) o.out[0] = p->value[u->out];
   xai__call c = {node, node->n_in, node->n_out, o.in, o.out, o.in_static, p->engine, err};
-  if (!u->step.n_after) {
-    XAI__TRY(xai__node_forward(&c));
-  } else {
-    xai__product product;
-    int x;
-    XAI__TRY(xai__layer_product(p, &u->step, &u->layer, &c, &product, &x));
-    XAI__TRY(xai__product_forward(p->engine, &product, xai__f(&o.in[x]), xai__identity,
-                                  xai__identity, xai__identity, xai__f(&o.out[0]), xai__set, err));
-  }
-  if (u->add >= 0)
-    xai__add_scaled(p->engine, xai__f(&o.out[0]), xai__f(&p->value[u->add]),
-                    xai__count(&o.out[0].shape), 1);
-  return u->activation ? activate(p, u->activation, &o.out[0], err) : XAI_OK;
+  bool native = p->native[u->step.origin];
+  if (u->step.cross == XAI__CROSS_LINEAR && (native || u->step.n_after || u->add >= 0))
+    return run_layer(p, u, &c, err);
+  if (!native) XAI__TRY(make_plain(p, o.in, c.n_in, err));
+  XAI__TRY(xai__node_forward(&c));
+  if (!u->activation) return XAI_OK;
+  XAI__TRY(activation_call(p, u->activation, &o.out[0], &c, err));
+  return xai__node_forward(&c);
 }
 
 int xai__forward(xai__plan *p, void *const *data, const xai__watch *w, xai_error *err) {
@@ -104,8 +133,58 @@ float *xai__plan_grad(const xai__plan *p, int value) {
 /* Zero relevance where nothing was written yet. */
 static void begin_grad(xai__plan *p, int v) {
   if (p->grad_written[v]) return;
-  xai__fill(p->engine, xai__plan_grad(p, v), xai__count(&p->value[v].shape), 0);
+  xai__fill(p->engine, xai__plan_grad(p, v), xai__stored(&p->value[v]), 0);
   p->grad_written[v] = true;
+}
+
+/* The views of a step's call. Where it cannot take blocked ones: plain copies of what is there, and
+ * room for what it will hand on. */
+static int reverse_operands(xai__plan *p, const xai__step *step, operands *o, xai_error *err) {
+  const xai__node *node = &step->node;
+  unsigned char reads = p->reads[step - p->steps.v];
+  bool native = p->native[step->origin] && !step->n_inner && (reads & XAI__ANY_LAYOUT);
+  XAI__TRY(take_operands(p, node, o, err));
+  for (int k = 0; k < node->n_out; k++) {
+    int v = node->out[k];
+    if (v >= 0 && !p->kept[v]) o->out[k].data = NULL;
+    o->gout[k] = o->out[k];
+    o->gout[k].data = has_grad(p, v) && p->grad_written[v] ? xai__plan_grad(p, v) : NULL;
+  }
+  for (int k = 0; k < node->n_in; k++) {
+    int v = node->in[k];
+    if (!o->in_static[k] && !p->kept[v]) o->in[k].data = NULL;
+    o->gin[k] = o->in[k];
+    o->gin[k].data = has_grad(p, v) ? xai__plan_grad(p, v) : NULL;
+    if (!o->gin[k].data) continue;
+    if (!native && p->value[v].blocked) {
+      XAI__TRY(xai__convert_room(p->engine, &o->gin[k], 0, &o->gin[k], err));
+      if (o->gin[k].data == xai__plan_grad(p, v)) begin_grad(p, v); /* the same numbers */
+      else xai__fill(p->engine, xai__f(&o->gin[k]), xai__count(&o->gin[k].shape), 0);
+    } else if (reads & XAI__BEGINS) {
+      o->gin[k].fresh = !p->grad_written[v];
+      p->grad_written[v] = true;
+    } else {
+      begin_grad(p, v);
+    }
+  }
+  if (native) return XAI_OK;
+  XAI__TRY(make_plain(p, o->in, node->n_in, err));
+  XAI__TRY(make_plain(p, o->out, node->n_out, err));
+  return make_plain(p, o->gout, node->n_out, err);
+}
+
+/* What was put into room of its own. */
+static int hand_back(xai__plan *p, const xai__node *node, const operands *o, xai_error *err) {
+  for (int k = 0; k < node->n_in; k++) {
+    int v = node->in[k];
+    float *grad = o->gin[k].data ? xai__plan_grad(p, v) : NULL;
+    if (!grad || o->gin[k].data == grad) continue;
+    xai__view to = p->value[v];
+    to.data = grad;
+    XAI__TRY(xai__convert_back(p->engine, &o->gin[k], &to, p->grad_written[v], err));
+    p->grad_written[v] = true;
+  }
+  return XAI_OK;
 }
 
 static int cross_step(xai__plan *p, const xai__step *step, xai__cross_fn cross, void *user,
@@ -121,24 +200,10 @@ static int cross_step(xai__plan *p, const xai__step *step, xai__cross_fn cross, 
     return XAI_OK;
   }
   operands o;
-  XAI__TRY(take_operands(p, node, &o, err));
-  for (int k = 0; k < node->n_out; k++) {
-    int v = node->out[k];
-    if (v >= 0 && !p->kept[v]) o.out[k].data = NULL;
-    o.gout[k] = o.out[k];
-    o.gout[k].data = has_grad(p, v) && p->grad_written[v] ? xai__plan_grad(p, v) : NULL;
-  }
-  for (int k = 0; k < node->n_in; k++) {
-    int v = node->in[k];
-    if (!o.in_static[k] && !p->kept[v]) o.in[k].data = NULL;
-    o.gin[k] = o.in[k];
-    o.gin[k].data = NULL;
-    if (!has_grad(p, v)) continue;
-    begin_grad(p, v);
-    o.gin[k].data = xai__plan_grad(p, v);
-  }
+  XAI__TRY(reverse_operands(p, step, &o, err));
   xai__call c = {node, node->n_in, node->n_out, o.in, o.out, o.in_static, p->engine, err};
-  return cross(user, step, &c, o.gout, o.gin);
+  XAI__TRY(cross(user, step, &c, o.gout, o.gin));
+  return hand_back(p, node, &o, err);
 }
 
 int xai__reverse(xai__plan *p, xai__cross_fn cross, void *user, const xai__watch *w,
@@ -174,8 +239,25 @@ static float *find_grad(const inner_grad *grads, int n, int value) {
   return NULL;
 }
 
-int xai__step_vjp(const xai__plan *p, const xai__step *step, xai__call *c, const xai__view *gout,
+static int layer_vjp(xai__plan *p, const xai__step *step, xai__call *c, const xai__view *gout,
+                     const xai__view *gin) {
+  xai__layer_use u;
+  xai__blocked s, g;
+  xai__view room;
+  XAI__TRY(xai__layer_open(p, step, &p->layer[step - p->steps.v], c, &u));
+  const xai__view *to = &gin[u.x];
+  if (!to->data) return XAI_OK;
+  XAI__TRY(xai__layer_take(&u, gout, XAI__RESULT_SIDE, &s));
+  XAI__TRY(xai__layer_room(&u, to, XAI__INPUT_SIDE, &room));
+  g = xai__blocked_of(&room);
+  xai__finish finish = {.form = XAI__KEEP, .accumulate = room.data == to->data && !to->fresh};
+  XAI__TRY(xai__layer_adjoint(&u, &s, xai__identity, &g, &finish));
+  return xai__convert_back(p->engine, &room, to, !to->fresh, c->err);
+}
+
+int xai__step_vjp(xai__plan *p, const xai__step *step, xai__call *c, const xai__view *gout,
                   const xai__view *gin) {
+  if (step->cross == XAI__CROSS_LINEAR && gout[0].data) return layer_vjp(p, step, c, gout, gin);
   if (!step->n_inner) return xai__node_vjp(c, gout, gin);
   const xai_graph *g = p->graph;
   xai_error *err = c->err;
@@ -196,6 +278,8 @@ int xai__step_vjp(const xai__plan *p, const xai__step *step, xai__call *c, const
     const xai__node *node = &g->nodes[step->inner[i]];
     operands o;
     XAI__TRY(take_operands(p, node, &o, err));
+    XAI__TRY(make_plain(p, o.in, node->n_in, err));
+    XAI__TRY(make_plain(p, o.out, node->n_out, err));
     o.gout[0] = o.out[0];
     o.gout[0].data = find_grad(grads, n, node->out[0]);
     for (int k = 0; k < node->n_in; k++) {

@@ -167,7 +167,7 @@ static int make_bound(xai__ascent *a, const xai__params *p, const char *which, c
   if (bound->label)
     return xai__fail(err, XAI_E_ARGUMENT, which, "parameter '%s' is a number or a tensor, not '%s'",
                      which, bound->label);
-  xai__view to = {XAI_F32, a->item, xai__arena_new(arena, (size_t)a->size + 1, sizeof(float), err)};
+  xai__view to = {.dtype = XAI_F32, .shape = a->item, .data = xai__arena_new(arena, (size_t)a->size + 1, sizeof(float), err)};
   if (!to.data) return err->status;
   *out = xai__f(&to);
   return xai__bound_fill(a->engine, bound, &to, name, err);

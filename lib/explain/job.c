@@ -10,10 +10,7 @@
 static int reads(void *job, const xai__steps *steps, unsigned char *reads, xai_error *err) {
   xai__job *j = job;
   xai__assignment *assigned;
-  if (!j->method->relevance) {
-    xai__gradient_reads(steps, reads);
-    return XAI_OK;
-  }
+  if (!j->method->relevance) return xai__gradient_reads(NULL, steps, reads, err);
   XAI__TRY(xai__assign(xai__composite_find(j->method->name), j->r->rows, j->r->n_rows, &j->params,
                        steps, &j->in.arena, &assigned, err));
   xai__rules_reads(&j->params, assigned, steps, reads);
@@ -53,9 +50,9 @@ int64_t xai__job_batch(const xai__job *j, int64_t points) {
 
 int xai__job_sweep(xai__job *j, xai__plan *p, int64_t k, xai__backward how) {
   xai__targets_seed(&j->targets, k, &p->value[j->source], xai__plan_grad(p, j->source));
-  return j->method->relevance
-             ? xai__reverse(p, xai__rules_cross, j->rules, &j->watch, j->err)
-             : xai__reverse(p, xai__gradient_cross, &how, &j->watch, j->err);
+  xai__gradient g = {p, how};
+  return j->method->relevance ? xai__reverse(p, xai__rules_cross, j->rules, &j->watch, j->err)
+                              : xai__reverse(p, xai__gradient_cross, &g, &j->watch, j->err);
 }
 
 int64_t xai__extra_inputs(const xai__job *j) {

@@ -8,7 +8,7 @@
 #include "explain/session.h"
 
 typedef enum { XAI__PLAIN, XAI__GUIDED, XAI__DECONV } xai__backward; /* what a ReLU does */
-typedef enum { XAI__AS_IS, XAI__ABSOLUTE, XAI__SQUARE_OF, XAI__TIMES_INPUT } xai__finish;
+typedef enum { XAI__AS_IS, XAI__ABSOLUTE, XAI__SQUARE_OF, XAI__TIMES_INPUT } xai__ending;
 
 typedef struct xai__job xai__job;
 
@@ -16,7 +16,7 @@ typedef struct xai__method {
   const char *name, *schema;
   bool relevance;            /* by rules; else by gradients */
   xai__backward backward;
-  xai__finish finish;
+  xai__ending finish;
   const char *fixed; /* what the method itself decides, "k=v,k=v" */
   int (*run)(xai__job *j);
   int64_t (*extra)(const xai__job *j); /* bytes that run takes beyond the plan; NULL: none */
@@ -35,10 +35,14 @@ int xai__method_params(const xai__method *m, const xai_param *given, size_t n, x
 /* xai__folding of its sweep. */
 int xai__method_fold(const xai__method *m, const xai__params *p);
 
-/* The xai__cross_fn of gradients; user: const xai__backward *. */
-int xai__gradient_cross(void *backward, const xai__step *step, xai__call *c, const xai__view *gout,
+/* The xai__cross_fn of gradients over a plan. */
+typedef struct xai__gradient {
+  xai__plan *plan;
+  xai__backward how;
+} xai__gradient;
+int xai__gradient_cross(void *gradient, const xai__step *step, xai__call *c, const xai__view *gout,
                         const xai__view *gin);
-/* What it reads (xai__reading). */
-void xai__gradient_reads(const xai__steps *steps, unsigned char *reads);
+/* What it reads: a xai__reads_fn, no user. */
+int xai__gradient_reads(void *none, const xai__steps *steps, unsigned char *reads, xai_error *err);
 
 #endif

@@ -19,7 +19,7 @@ typedef struct path {
   double *alpha, *weight;               /* per step */
   double one;                           /* both, where there is but one step */
   xai__backward backward;
-  xai__finish finish; /* TIMES_INPUT: by z - b */
+  xai__ending finish; /* TIMES_INPUT: by z - b */
   double noise;       /* sigma over max - min of an item */
   int64_t times;      /* points a batch */
   xai__plan *plan;

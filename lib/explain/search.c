@@ -321,7 +321,7 @@ static void move(const xai__search *s, const int64_t shift[2], const float *from
 /* Adds the experts [first, first + n) at v: their gradient to g, their values to `prior`. */
 static int add_terms(xai__search *s, size_t first, size_t n, const xai__shape *shape, float *v,
                      float *g, double *prior) {
-  const xai__view view = {XAI_F32, *shape, v};
+  const xai__view view = {.dtype = XAI_F32, .shape = *shape, .data = v};
   double *each = s->each + first * (size_t)s->chunk;
   if (!n) return XAI_OK;
   XAI__TRY(xai__terms_logp(s->terms + first, n, s->j.s->engine, &view, each, g, s->j.err));
@@ -344,9 +344,8 @@ static int run_network(xai__search *s, int64_t c, const float *x, const int64_t 
 
 int xai__search_evaluate(xai__search *s, int64_t c, float *z, const int64_t shift[2], double *score,
                          double *prior, float *g) {
-  static const xai__backward plain = XAI__PLAIN;
-  void *how = (void *)(uintptr_t)&plain;
   xai__job *j = &s->j;
+  xai__gradient through = {j->plan, XAI__PLAIN}, decoder = {s->decode, XAI__PLAIN};
   const int64_t back[2] = {-shift[0], -shift[1]};
   void *code = z;
   float *x = z;
@@ -356,12 +355,12 @@ int xai__search_evaluate(xai__search *s, int64_t c, float *z, const int64_t shif
   }
   XAI__TRY(run_network(s, c, x, shift, score));
   xai__targets_seed(&s->target[c], 0, &j->plan->value[j->source], xai__plan_grad(j->plan, j->source));
-  XAI__TRY(xai__reverse(j->plan, xai__gradient_cross, how, &j->watch, j->err));
+  XAI__TRY(xai__reverse(j->plan, xai__gradient_cross, &through, &j->watch, j->err));
   float *gx = s->decode ? xai__plan_grad(s->decode, s->picture) : g;
   move(s, back, xai__plan_grad(j->plan, j->at[0]), gx);
   XAI__TRY(add_terms(s, 0, s->n_x, &s->x, x, gx, prior));
   if (s->decode) {
-    XAI__TRY(xai__reverse(s->decode, xai__gradient_cross, how, &j->watch, j->err));
+    XAI__TRY(xai__reverse(s->decode, xai__gradient_cross, &decoder, &j->watch, j->err));
     memcpy(g, xai__plan_grad(s->decode, s->decode->graph->inputs[0]),
            (size_t)xai__count(&s->z) * sizeof *g);
   }

@@ -5,7 +5,7 @@
 #include "explain/job.h"
 
 typedef struct finish_job {
-  xai__finish how;
+  xai__ending how;
   const float *g, *x, *root; /* root: of n_root elements, repeated */
   int64_t n_root, inner;     /* element i reads root[i / inner % n_root] */
   float *R;

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "graph/graph.h"
+#include "op/blocked.h"
 
 static int fail_here(xai__call *c, int status) {
   xai__fail_at_node(c->err, -1, c->node->name);
@@ -45,8 +46,15 @@ bool xai__node_is_quick(const xai__call *c, double *budget) {
   return true;
 }
 
+static bool has_blocked(const xai__call *c) {
+  for (int k = 0; k < c->n_in; k++)
+    if (c->in[k].blocked) return true;
+  return false;
+}
+
 int xai__node_forward(xai__call *c) {
   const xai__op *op = c->node->op;
+  if (has_blocked(c)) return op->blocked->forward(c);
   if (op->alias) {
     if (c->out[0].data && c->out[0].data != c->in[0].data)
       memcpy(c->out[0].data, c->in[0].data,
@@ -59,6 +67,7 @@ int xai__node_forward(xai__call *c) {
 
 int xai__node_vjp(xai__call *c, const xai__view *gout, const xai__view *gin) {
   const xai__op *op = c->node->op;
+  if (has_blocked(c)) return op->blocked->vjp(c, gout, gin);
   if (op->alias) {
     if (gin[0].data && gout[0].data)
       xai__add_scaled(c->engine, xai__f(&gin[0]), xai__f(&gout[0]), xai__count(&gout[0].shape), 1);

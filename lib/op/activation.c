@@ -4,9 +4,11 @@
  * value, in slopes) and p (its parameters). Loops are generated per row and instruction set
  * (simd.h), so that the compiler sees them. f' at a kink is that of the side where f is flat:
  * relu'(0) = abs'(0) = 0. */
+#include "op/blocked.h"
 #include "op/check.h"
 #include "op/simd.h"
 #include <float.h>
+#include <math.h>
 #include <string.h>
 
 typedef struct params {
@@ -106,6 +108,18 @@ static params params_of(const xai__call *c) {
   return p;
 }
 
+/* The piecewise linear ones that a product's tile can go through on its way to memory. */
+static bool finish(const xai__call *c, xai__finish *f) {
+  const char *type = c->node->op->type;
+  params p = params_of(c);
+  bool relu = !strcmp(type, "Relu"), clip = !strcmp(type, "Clip"), leaky = !strcmp(type, "LeakyRelu");
+  f->form = leaky ? XAI__BEND : XAI__CLIP;
+  f->low = relu ? 0 : p.alpha;
+  f->high = relu ? INFINITY : p.beta;
+  f->edit = (xai__edit){XAI__LINEAR, 1, p.alpha};
+  return relu || leaky || (clip && p.alpha <= p.beta);
+}
+
 static bool clip_is_relu(const xai__call *c) {
   return c->in[0].dtype == XAI_F32 && params_of(c).alpha == 0;
 }
@@ -171,5 +185,7 @@ LIST(APPROXIMATE, {"approximate", XAI__TEXT, offsetof(params, approximate), 0, f
                                   .vjp = vjp_##name,                                     \
                                   .cross = XAI__CROSS_PASS,                              \
                                   .in_place = true,                                      \
+                                  .blocked = &xai__blocked_alike,                        \
+                                  .finish = finish,                                      \
                                   __VA_ARGS__};
 #include "op/activation_list.h"

@@ -112,6 +112,6 @@ int xai__attention_infer(xai__call *c) {
                          {4, {d.n, d.kv_heads, d.total, d.v_size}},
                          {4, {d.n, d.heads, d.q_len, d.total}}};
   if (c->in[Q].shape.rank == 3) shapes[0] = (xai__shape){3, {d.n, d.q_len, d.heads * d.v_size}};
-  for (int k = 0; k < c->n_out; k++) c->out[k] = (xai__view){XAI_F32, shapes[k], NULL};
+  for (int k = 0; k < c->n_out; k++) c->out[k] = (xai__view){.dtype = XAI_F32, .shape = shapes[k]};
   return XAI_OK;
 }

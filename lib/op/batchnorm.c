@@ -4,7 +4,7 @@
  *
  * x (N,C,...), scale, b, mean, var (C). For relevance it is a diagonal linear map whose shift is a
  * bias; where it stands next to a linear layer the graph folds the two. */
-#include "op/op.h"
+#include "op/blocked.h"
 #include <math.h>
 
 typedef struct batchnorm_attr {
@@ -105,6 +105,57 @@ static int vjp(xai__call *c, const xai__view *gout, const xai__view *gin) {
   return XAI_OK;
 }
 
+/* ---- blocked: a task is some (item, block) planes ---- */
+
+typedef struct block_ctx {
+  batchnorm_ctx of;
+  xai__blocked x, y;
+  bool back; /* y += slope x; else y = slope (x - mean) + bias */
+} block_ctx;
+
+static void block_planes(void *ctx, int64_t begin, int64_t end) {
+  const block_ctx *b = ctx;
+  const int64_t blocks = (b->x.c + XAI__BLOCK - 1) / XAI__BLOCK;
+  for (int64_t plane = begin; plane < end; plane++) {
+    float w[XAI__BLOCK] = {0}, mean[XAI__BLOCK] = {0}, bias[XAI__BLOCK] = {0};
+    for (int64_t l = 0, k = plane % blocks * XAI__BLOCK; l < XAI__BLOCK && k < b->x.c; l++, k++) {
+      w[l] = slope(&b->of, k);
+      mean[l] = b->of.mean[k];
+      bias[l] = b->of.bias[k];
+    }
+    for (int64_t row = 0; row < b->x.h; row++) {
+      const float *x = xai__blocked_row(&b->x, plane, row);
+      float *y = xai__blocked_row(&b->y, plane, row);
+      for (int64_t i = 0; i < b->x.w * XAI__BLOCK; i += XAI__BLOCK)
+        for (int l = 0; l < XAI__BLOCK; l++)
+          y[i + l] = b->back ? y[i + l] + x[i + l] * w[l] : (x[i + l] - mean[l]) * w[l] + bias[l];
+    }
+  }
+}
+
+static void block_all(xai__call *c, const xai__view *x, const xai__view *y, bool back) {
+  block_ctx b = {context(c, NULL, NULL), xai__blocked_of(x), xai__blocked_of(y), back};
+  if (!back) xai__blocked_clear(c->engine, &b.y);
+  xai__parallel(c->engine, xai__blocked_planes(&b.x), xai__grain(b.x.h * b.x.w * XAI__BLOCK),
+                block_planes, &b);
+}
+
+static bool blocked_serves(const xai__call *c) { return c->in[0].blocked != 0; }
+
+static int blocked_forward(xai__call *c) {
+  block_all(c, &c->in[0], &c->out[0], false);
+  return XAI_OK;
+}
+
+static int blocked_vjp(xai__call *c, const xai__view *gout, const xai__view *gin) {
+  if (!gout[0].data) return XAI_OK;
+  XAI__TRY(xai__vjp_only(c, gin, 1));
+  if (gin[0].data) block_all(c, &gout[0], &gin[0], true);
+  return XAI_OK;
+}
+
+static const xai__op_blocked blocked = {blocked_serves, false, blocked_forward, blocked_vjp};
+
 static xai__crossing crossing(const xai__node *node, const bool *in_static) {
   return xai__cross_first(node, in_static, XAI__CROSS_NORM);
 }
@@ -125,4 +176,5 @@ const xai__op xai__op_BatchNormalization = {
     .vjp = vjp,
     .vjp_needs = XAI__NEEDS_NONE,
     .crossing = crossing,
+    .blocked = &blocked,
 };

@@ -62,12 +62,12 @@ static const xai__field infinite_fields[] = {
     {0}};
 
 static int not_infer(xai__call *c) {
-  c->out[0] = (xai__view){XAI_I64, c->in[0].shape, c->out[0].data};
+  c->out[0] = (xai__view){.dtype = XAI_I64, .shape = c->in[0].shape, .data = c->out[0].data};
   return xai__need_int(c, 0);
 }
 
 static int test_infer(xai__call *c) {
-  c->out[0] = (xai__view){XAI_I64, c->in[0].shape, c->out[0].data};
+  c->out[0] = (xai__view){.dtype = XAI_I64, .shape = c->in[0].shape, .data = c->out[0].data};
   return xai__need_float(c, 0);
 }
 

@@ -43,7 +43,7 @@ static int infer(xai__call *c) {
   int axis;
   XAI__TRY(xai__need_countable(c, &c->in[0].shape));
   XAI__TRY(read_slices(c, &axis, &s));
-  c->out[0] = (xai__view){c->in[0].dtype, c->in[0].shape, NULL};
+  c->out[0] = (xai__view){.dtype = c->in[0].dtype, .shape = c->in[0].shape};
   if (axis < 0) c->out[0].shape = (xai__shape){1, {s.kept}};
   else c->out[0].shape.d[axis] = s.kept;
   return XAI_OK;

@@ -1,6 +1,8 @@
 /* Concat: the operands one after the other along an axis. */
+#include "op/blocked.h"
 #include "op/check.h"
 #include "op/loop.h"
+#include <string.h>
 
 typedef struct {
   int64_t axis;
@@ -53,7 +55,63 @@ static int vjp(xai__call *c, const xai__view *gout, const xai__view *gin) {
   return XAI_OK;
 }
 
+/* ---- blocked: whole blocks of channels, so that none is cut ---- */
+
+static bool blocked_serves(const xai__call *c) {
+  int axis;
+  if (axis_of(c, &axis) || axis != 1) return false;
+  for (int k = 0; k < c->n_in; k++)
+    if (!c->in[k].blocked || (k < c->n_in - 1 && c->in[k].shape.d[1] % XAI__BLOCK)) return false;
+  return true;
+}
+
+typedef struct block_ctx {
+  xai__blocked part, whole;
+  int64_t first; /* block of the whole */
+  bool add;      /* part += its place; else the place = part */
+} block_ctx;
+
+static void block_planes(void *ctx, int64_t begin, int64_t end) {
+  const block_ctx *b = ctx;
+  const int64_t blocks = xai__blocked_planes(&b->part) / b->part.n;
+  const int64_t all = xai__blocked_planes(&b->whole) / b->whole.n, n = b->part.w * XAI__BLOCK;
+  for (int64_t plane = begin; plane < end; plane++) {
+    const int64_t place = plane / blocks * all + b->first + plane % blocks;
+    for (int64_t row = 0; row < b->part.h; row++) {
+      float *p = xai__blocked_row(&b->part, plane, row), *w = xai__blocked_row(&b->whole, place, row);
+      if (!b->add) memcpy(w, p, (size_t)n * sizeof *w);
+      for (int64_t i = 0; b->add && i < n; i++) p[i] += w[i];
+    }
+  }
+}
+
+/* Every part of the whole that has data, copied or added. */
+static void block_all(xai__call *c, const xai__view *parts, const xai__view *whole, bool add) {
+  block_ctx b = {.whole = xai__blocked_of(whole), .add = add};
+  for (int k = 0; k < c->n_in; k++) {
+    b.part = xai__blocked_of(&parts[k]);
+    int64_t planes = xai__blocked_planes(&b.part);
+    if (parts[k].data)
+      xai__parallel(c->engine, planes, xai__grain(b.part.h * b.part.w * XAI__BLOCK), block_planes, &b);
+    b.first += planes / b.part.n;
+  }
+}
+
+static int blocked_forward(xai__call *c) {
+  xai__blocked whole = xai__blocked_of(&c->out[0]);
+  xai__blocked_clear(c->engine, &whole);
+  block_all(c, c->in, &c->out[0], false);
+  return XAI_OK;
+}
+
+static int blocked_vjp(xai__call *c, const xai__view *gout, const xai__view *gin) {
+  if (gout[0].data) block_all(c, gin, &gout[0], true);
+  return XAI_OK;
+}
+
+static const xai__op_blocked blocked = {blocked_serves, false, blocked_forward, blocked_vjp};
+
 const xai__op xai__op_Concat = {
     .type = "Concat", .min_in = 1, .max_in = -1, .min_out = 1, .max_out = 1, .since = 4,
     .fields = fields, .attr_size = sizeof(concat_attr), .infer = infer, .forward = forward,
-    .vjp = vjp, .vjp_needs = XAI__NEEDS_NONE, .cross = XAI__CROSS_ROUTE};
+    .vjp = vjp, .vjp_needs = XAI__NEEDS_NONE, .blocked = &blocked, .cross = XAI__CROSS_ROUTE};

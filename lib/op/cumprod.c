@@ -26,7 +26,7 @@ static int axis_of(xai__call *c, int *axis) {
 static int infer(xai__call *c) {
   int axis;
   XAI__TRY(xai__need_float(c, 0));
-  c->out[0] = (xai__view){XAI_F32, c->in[0].shape, NULL};
+  c->out[0] = (xai__view){.dtype = XAI_F32, .shape = c->in[0].shape};
   return axis_of(c, &axis);
 }
 

@@ -14,7 +14,7 @@ static int infer(xai__call *c) {
   XAI__TRY(xai__need_countable(c, x));
   if (x->d[x->rank - 1] != x->d[x->rank - 2])
     return XAI__MALFORMED(c, "Det: %s does not hold square matrices", xai__shape_text(x).text);
-  c->out[0] = (xai__view){XAI_F32, *x, NULL};
+  c->out[0] = (xai__view){.dtype = XAI_F32, .shape = *x};
   c->out[0].shape.rank -= 2;
   return XAI_OK;
 }

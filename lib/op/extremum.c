@@ -119,8 +119,7 @@ static int with_ledger(xai__call *c, const xai__own_options *o, const xai__view 
     int64_t n = xai__count(&c->in[i].shape);
     to[i] = gin[i];
     if (gin[i].data) continue;
-    to[i] = (xai__view){XAI_F32, c->in[i].shape,
-                        xai__scratch(c->engine, (size_t)n, sizeof(float), c->err)};
+    to[i] = (xai__view){.dtype = XAI_F32, .shape = c->in[i].shape, .data = xai__scratch(c->engine, (size_t)n, sizeof(float), c->err)};
     if (!to[i].data) return c->err->status;
     xai__fill(c->engine, xai__f(&to[i]), n, 0);
   }

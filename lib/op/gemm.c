@@ -144,7 +144,7 @@ static int bias(const xai__call *c, float beta, xai__product *p) {
   if (!p->b || n == p->n_bias) return XAI_OK;
   float *b = xai__scratch(c->engine, (size_t)all, sizeof *b, c->err);
   if (!b) return XAI_E_MEMORY;
-  xai__view from = {XAI_F32, *s, (float *)(uintptr_t)p->b}, to = {XAI_F32, *y, b};
+  xai__view from = {.dtype = XAI_F32, .shape = *s, .data = (float *)(uintptr_t)p->b}, to = {.dtype = XAI_F32, .shape = *y, .data = b};
   xai__broadcast_copy(c->engine, &to, &from);
   p->b = b;
   return XAI_OK;

@@ -44,9 +44,9 @@ static int infer(xai__call *c) {
     return XAI__MALFORMED(c, "%s: labels of shape %s for scores of %s", c->node->op->type,
                           xai__shape_text(t).text, xai__shape_text(x).text);
   XAI__TRY(xai__need_vector(c, 2, x->d[1], "weights"));
-  c->out[0] = (xai__view){XAI_F32, {0}, NULL};
+  c->out[0] = (xai__view){.dtype = XAI_F32, .shape = {0}};
   if (is_none(c->node->attr)) c->out[0].shape = samples;
-  if (c->n_out > 1) c->out[1] = (xai__view){XAI_F32, *x, NULL};
+  if (c->n_out > 1) c->out[1] = (xai__view){.dtype = XAI_F32, .shape = *x};
   return XAI_OK;
 }
 

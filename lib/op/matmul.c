@@ -188,7 +188,7 @@ static int weight(const xai__call *c, const stack *w, const xai__shape *lead, in
   if (!w->data || xai__count(&w->lead) == 1 || xai__count(&w->lead) == batch) return XAI_OK;
   float *all = xai__scratch(c->engine, (size_t)(batch * w->size), sizeof *all, c->err);
   if (!all) return XAI_E_MEMORY;
-  xai__view to = {XAI_F32, *lead, all}, from = {XAI_F32, w->lead, w->data};
+  xai__view to = {.dtype = XAI_F32, .shape = *lead, .data = all}, from = {.dtype = XAI_F32, .shape = w->lead, .data = w->data};
   to.shape.d[to.shape.rank++] = from.shape.d[from.shape.rank++] = w->size;
   xai__broadcast_copy(c->engine, &to, &from);
   *out = all;

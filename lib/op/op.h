@@ -8,7 +8,7 @@
  * full example. */
 #ifndef XAI_OP_OP_H
 #define XAI_OP_OP_H
-#include "engine/engine.h"
+#include "engine/blocked.h"
 
 /* ---- attributes, as a reader of model files hands them over ---- */
 
@@ -61,6 +61,7 @@ typedef struct xai__field {
 /* ---- nodes ---- */
 
 typedef struct xai__op xai__op;
+typedef struct xai__op_blocked xai__op_blocked;
 typedef struct xai__node {
   const xai__op *op;
   const char *name; /* the file's, or made up from type and index */
@@ -169,6 +170,9 @@ struct xai__op {
    * The others may be gone by then. */
   enum { XAI__NEEDS_ALL, XAI__NEEDS_NONE, XAI__NEEDS_IN, XAI__NEEDS_OUT } vjp_needs;
   bool in_place; /* out 0 may be written over in 0, of its shape */
+  const xai__op_blocked *blocked; /* on blocked operands (op/blocked.h); NULL: only plain ones */
+  /* In place, the same as a finish of a product (engine/blocked.h): fills its form, or says no. */
+  bool (*finish)(const xai__call *c, xai__finish *f);
   xai__crossing cross; /* used where `crossing` is NULL */
   xai__crossing (*crossing)(const xai__node *node, const bool *in_static);
   /* LINEAR only: the product behind the node. x_operand: which operand is the input. Fills all but

@@ -7,6 +7,7 @@
  * image do not exist, but count_include_pad counts those in the padding. The maximum's gradient and
  * relevance go to the winner, the first tap on ties. The p-norm is homogeneous like a linear map:
  * x J' (R / y) sums to R, and relevance crosses it as it crosses a mean. */
+#include "op/blocked.h"
 #include "op/own.h"
 #include "op/spatial.h"
 #include <float.h>
@@ -322,6 +323,51 @@ static int vjp_lp(xai__call *c, const xai__view *gout, const xai__view *gin) {
                               .p = (int)attr_of(c)->p});
 }
 
+/* ---- blocked ---- */
+
+static bool blocked_serves(const xai__call *c) {
+  xai__spatial w;
+  return c->in[0].blocked && c->in[0].shape.rank <= 4 && !resolve(c, &w);
+}
+
+static int blocked_windows(const xai__call *c, xai__pooling *p) {
+  xai__spatial w;
+  XAI__TRY(resolve(c, &w));
+  bool mean = c->node->op->cross == XAI__CROSS_NORM;
+  *p = (xai__pooling){.kind = mean ? XAI__POOL_MEAN : XAI__POOL_MAX};
+  xai__blocked x = xai__blocked_of(&c->in[0]);
+  const int64_t all[2] = {x.h, x.w};
+  for (int i = 0; i < 2; i++) {
+    p->kernel[i] = is_global(c) ? all[i] : w.kernel[i + 1];
+    p->stride[i] = w.stride[i + 1];
+    p->dilation[i] = w.dilation[i + 1];
+    p->pad[i] = w.pad[i + 1];
+    p->pad_end[i] = w.pad_end[i + 1];
+  }
+  p->include_pad = !is_global(c) && mean && attr_of(c)->count_include_pad;
+  return XAI_OK;
+}
+
+static int blocked_forward(xai__call *c) {
+  xai__pooling p;
+  xai__blocked x = xai__blocked_of(&c->in[0]), y = xai__blocked_of(&c->out[0]);
+  XAI__TRY(blocked_windows(c, &p));
+  xai__blocked_pool(c->engine, &p, &x, &y);
+  return XAI_OK;
+}
+
+static int blocked_vjp(xai__call *c, const xai__view *gout, const xai__view *gin) {
+  xai__pooling p;
+  if (!gout[0].data || !gin[0].data) return XAI_OK;
+  xai__blocked x = xai__blocked_of(&c->in[0]), s = xai__blocked_of(&gout[0]);
+  xai__blocked g = xai__blocked_of(&gin[0]);
+  XAI__TRY(blocked_windows(c, &p));
+  xai__blocked_pool_back(c->engine, &p, &x, &s, &g);
+  return XAI_OK;
+}
+
+static const xai__op_blocked blocked = {blocked_serves, false, blocked_forward, blocked_vjp};
+
 /* ---- rows ---- */
 
 #define ROW(name, outs, attributes, shapes)                                                    \
@@ -329,10 +375,10 @@ static int vjp_lp(xai__call *c, const xai__view *gout, const xai__view *gin) {
   .fields = attributes, .attr_size = sizeof(pool_attr), .infer = shapes
 #define MAXIMUM                                                                           \
   .forward = forward_max, .vjp = vjp_max, .vjp_needs = XAI__NEEDS_IN, .cross = XAI__CROSS_ROUTE, \
-  .relevance = relevance_max
+  .relevance = relevance_max, .blocked = &blocked
 #define AVERAGE                                                                   \
   .forward = forward_average, .vjp = vjp_average, .vjp_needs = XAI__NEEDS_NONE, \
-  .cross = XAI__CROSS_NORM
+  .cross = XAI__CROSS_NORM, .blocked = &blocked
 #define NORM .check = check_lp, .forward = forward_lp, .vjp = vjp_lp, .cross = XAI__CROSS_NORM
 
 const xai__op xai__op_MaxPool = {

@@ -78,7 +78,7 @@ static int forward(xai__call *c) {
 
 static int vjp_slope(xai__call *c, const xai__view *gout, const xai__view *gin) {
   size_t mark = xai__scratch_mark(c->engine);
-  xai__view each = {XAI_F32, c->in[0].shape, NULL}, slope = slope_of(c);
+  xai__view each = {.dtype = XAI_F32, .shape = c->in[0].shape}, slope = slope_of(c);
   each.data = xai__scratch(c->engine, (size_t)xai__count(&each.shape), sizeof(float), c->err);
   slope.data = gin->data;
   if (each.data) {

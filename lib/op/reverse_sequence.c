@@ -29,7 +29,7 @@ static int infer(xai__call *c) {
     return XAI__MALFORMED(c, "ReverseSequence: lengths of shape %s for axis %lld of %s",
                           xai__shape_text(lens).text, (long long)a->batch_axis,
                           xai__shape_text(x).text);
-  c->out[0] = (xai__view){c->in[0].dtype, *x, NULL};
+  c->out[0] = (xai__view){.dtype = c->in[0].dtype, .shape = *x};
   return XAI_OK;
 }
 

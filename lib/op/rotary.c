@@ -75,7 +75,7 @@ static int infer(xai__call *c) {
       return XAI__MALFORMED(c, "RotaryEmbedding: positions of shape %s for %s",
                             xai__shape_text(s).text, xai__shape_text(&c->in[X].shape).text);
   }
-  c->out[0] = (xai__view){XAI_F32, c->in[X].shape, NULL};
+  c->out[0] = (xai__view){.dtype = XAI_F32, .shape = c->in[X].shape};
   return XAI_OK;
 }
 

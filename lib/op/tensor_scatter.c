@@ -54,7 +54,7 @@ static int infer(xai__call *c) {
     return XAI__MALFORMED(c, "TensorScatter: cache and update have different types");
   XAI__TRY(xai__need_countable(c, &c->in[0].shape));
   XAI__TRY(read_blocks(c, &b));
-  c->out[0] = (xai__view){c->in[0].dtype, c->in[0].shape, NULL};
+  c->out[0] = (xai__view){.dtype = c->in[0].dtype, .shape = c->in[0].shape};
   if (!xai__has(c, 2)) return XAI_OK;
   const xai__shape *start = &c->in[2].shape;
   XAI__TRY(xai__need_int(c, 2));

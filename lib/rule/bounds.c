@@ -24,7 +24,7 @@ int xai__bound_fill(xai__engine *e, const xai__value *bound, const xai__view *to
     xai__fill(e, xai__f(to), xai__count(&to->shape), (float)bound->number);
     return XAI_OK;
   }
-  xai__view from = {XAI_F32, bound->tensor->shape, bound->tensor->data};
+  xai__view from = {.dtype = XAI_F32, .shape = bound->tensor->shape, .data = bound->tensor->data};
   if (from.shape.rank == 1 && to->shape.rank > 1) { /* one a channel: axis 1 */
     int64_t n = from.shape.d[0];
     from.shape.rank = to->shape.rank - 1;

@@ -29,7 +29,7 @@ static int hand_to(crossing *x, int k, float share) {
   xai__shape both;
   if (!to->data) return XAI_OK;
   if (xai__count(&to->shape) == xai__count(&R->shape)) { /* also in another shape */
-    xai__add_scaled(x->c->engine, xai__f(to), xai__f(R), xai__count(&R->shape), share);
+    xai__add_scaled(x->c->engine, xai__f(to), xai__f(R), xai__stored(R), share);
     return XAI_OK;
   }
   if (!xai__shape_broadcast(&to->shape, &R->shape, &both) || !xai__shape_equal(&both, &R->shape))
@@ -55,14 +55,7 @@ static int cross_pass(crossing *x) { return hand_to(x, x->step->operand, 1); }
 
 /* gin += J' gout of the step, with all it stands for. */
 static int step_vjp(const crossing *x, const xai__view *gout, const xai__view *gin) {
-  if (!x->step->n_before && !x->step->n_after)
-    return xai__step_vjp(x->r->plan, x->step, x->c, gout, gin);
-  xai__product p;
-  int k;
-  XAI__TRY(xai__rules_product(x->r, x->step, x->c, &p, &k));
-  if (!gin[k].data) return XAI_OK;
-  return xai__product_adjoint(x->c->engine, &p, xai__f(&gout[0]), xai__identity, xai__f(&gin[k]),
-                              xai__add_to, x->c->err);
+  return xai__step_vjp(x->r->plan, x->step, x->c, gout, gin);
 }
 
 static int cross_gradient(crossing *x) { return step_vjp(x, x->gout, x->gin); }
@@ -84,7 +77,7 @@ static int cross_norm(crossing *x) {
   xai__call *c = x->c;
   xai__engine *e = c->engine;
   xai__view y = c->out[0];
-  int64_t n = xai__count(&y.shape);
+  int64_t n = xai__stored(&y);
   bool shifted = x->step->shifted, no_bias = option_is(x, "bias", "zero");
   for (int k = 0; k < c->n_in && !c->node->op->homogeneous; k++)
     shifted |= c->in_static[k] && c->in[k].shape.rank >= 0 && c->in[k].dtype == XAI_F32;
@@ -99,7 +92,7 @@ static int cross_norm(crossing *x) {
   for (int k = 0; k < c->n_in; k++) {
     g[k] = x->gin[k];
     if (!g[k].data) continue;
-    int64_t m = xai__count(&g[k].shape);
+    int64_t m = xai__stored(&g[k]);
     if (!(g[k].data = xai__scratch(e, (size_t)m, sizeof(float), c->err))) return c->err->status;
     xai__fill(e, xai__f(&g[k]), m, 0);
   }
@@ -109,7 +102,7 @@ static int cross_norm(crossing *x) {
   double kept = x->ledger && shifted ? total(x, x->gout, 1) + total(x, x->gin, c->n_in) : 0;
   for (int k = 0; k < c->n_in; k++)
     if (g[k].data)
-      xai__add_product(e, xai__f(&x->gin[k]), xai__f(&c->in[k]), xai__f(&g[k]), xai__count(&g[k].shape));
+      xai__add_product(e, xai__f(&x->gin[k]), xai__f(&c->in[k]), xai__f(&g[k]), xai__stored(&g[k]));
   if (x->ledger && shifted)
     x->ledger[XAI__BIAS] += kept - total(x, x->gin, c->n_in) - x->ledger[XAI__STABILISER] - x->ledger[XAI__EMPTY];
   return XAI_OK;
@@ -241,23 +234,33 @@ static unsigned char vjp_reads(const xai__step *s) {
 }
 
 static unsigned char rule_reads(const xai__step *s, const xai__rule *rule) {
-  if (rule->kind == XAI__RULE_PASS) return XAI__HANDS_ON;
-  if (rule->kind == XAI__RULE_GRADIENT) return vjp_reads(s);
-  bool makes_z = rule->kind == XAI__RULE_TERMS && !rule->absolute; /* and looks at no other */
-  return makes_z && rule->group[0].served == XAI__ALL ? XAI__READS_IN : XAI__READS_IN | XAI__READS_OUT;
+  if (rule->kind == XAI__RULE_PASS) return XAI__HANDS_ON | XAI__ANY_LAYOUT;
+  if (rule->kind == XAI__RULE_GRADIENT) return vjp_reads(s) | XAI__ANY_LAYOUT;
+  unsigned char reads = XAI__READS_IN | XAI__READS_OUT | XAI__ANY_LAYOUT;
+  if (rule->kind == XAI__RULE_NORM) return reads;
+  if (!rule->absolute && rule->group[0].served == XAI__ALL) reads ^= XAI__READS_OUT; /* makes its own z */
+  return reads | XAI__BEGINS;
+}
+
+static unsigned char crossing_reads(const xai__params *params, const xai__step *s) {
+  bool winner = xai__params_is(params, "maxpool", "winner");
+  switch (s->cross) {
+    case XAI__CROSS_PASS: return XAI__HANDS_ON | XAI__ANY_LAYOUT;
+    case XAI__CROSS_NORM: return XAI__READS_IN | XAI__READS_OUT | XAI__ANY_LAYOUT;
+    case XAI__CROSS_ROUTE:
+      if (winner || !s->node.op->relevance) return vjp_reads(s) | XAI__ANY_LAYOUT;
+      break;
+    case XAI__CROSS_NONE: case XAI__CROSS_GATE: return 0;
+    default: break;
+  }
+  return XAI__READS_IN | XAI__READS_OUT;
 }
 
 void xai__rules_reads(const xai__params *params, const xai__assignment *assigned,
                       const xai__steps *steps, unsigned char *reads) {
-  bool winner = xai__params_is(params, "maxpool", "winner");
-  for (int i = 0; i < steps->n; i++) {
-    const xai__step *s = &steps->v[i];
-    reads[i] = XAI__READS_IN | XAI__READS_OUT;
-    if (assigned[i].rule) reads[i] = rule_reads(s, assigned[i].rule);
-    else if (s->cross == XAI__CROSS_PASS) reads[i] = XAI__HANDS_ON;
-    else if (s->cross == XAI__CROSS_NONE || s->cross == XAI__CROSS_GATE) reads[i] = 0;
-    else if (s->cross == XAI__CROSS_ROUTE && (winner || !s->node.op->relevance)) reads[i] = vjp_reads(s);
-  }
+  for (int i = 0; i < steps->n; i++)
+    reads[i] = assigned[i].rule ? rule_reads(&steps->v[i], assigned[i].rule)
+                                : crossing_reads(params, &steps->v[i]);
 }
 
 int xai__rules_create(xai__plan *p, xai__rules **out, xai_error *err) {

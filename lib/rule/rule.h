@@ -93,11 +93,6 @@ int xai__bound_fill(xai__engine *e, const xai__value *bound, const xai__view *to
 /* A linear layer by its terms. */
 int xai__rule_terms(xai__rules *r, const xai__step *step, xai__call *c, const xai__assignment *a,
                     const xai__view *gout, const xai__view *gin, double *ledger);
-/* The product of a step of the plan with everything folded in; *x: its input operand. */
-static inline int xai__rules_product(xai__rules *r, const xai__step *step, xai__call *c,
-                                     xai__product *p, int *x) {
-  return xai__layer_product(r->plan, step, &r->plan->layer[step - r->plan->steps.v], c, p, x);
-}
 /* Makes the step's bounds from the parameters low and high. */
 int xai__layer_bounds(xai__rules *r, const xai__step *step, const xai__params *params,
                       xai_error *err);

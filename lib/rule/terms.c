@@ -2,21 +2,23 @@
 #include <math.h>
 #include <string.h>
 
+#include "exec/convert.h"
 #include "op/own.h"
 #include "rule/rule.h"
 
 /* Everything the loops over groups and terms share. */
 typedef struct context {
-  xai__call *call;
-  xai__product p;
+  xai__layer_use u;
+  xai__engine *engine;
+  xai_error *err;
   const xai__rule *rule;
-  const xai__bounds *bounds;
   xai__edit edit[XAI__NONE + 1];
   float coef[XAI__BY_MINUS_BETA + 1];
   float stabilizer, rms;
-  const float *x, *z; /* z: W x + b as the rule sees it; NULL if not needed */
-  const float *R;
-  int64_t n_x, n_z, items;
+  xai__blocked x, z, R, low, high, dx; /* as the layer works; z: W x + b as the rule sees it, or no data */
+  bool fresh;                          /* dx holds nothing yet */
+  int64_t n_z, items;                  /* floats of z; numbers along its first axis, */
+  double size;                         /* of so many elements each */
   bool negative_x;
 } context;
 
@@ -37,10 +39,10 @@ static void name_edits(context *k, const xai__params *p) {
 }
 
 /* The array a term reads; NULL if the term adds nothing. */
-static const float *operand(const context *k, const xai__rule_term *t) {
-  if (t->at == XAI__AT_LOW) return k->bounds->low;
-  if (t->at == XAI__AT_HIGH) return k->bounds->high;
-  return t->x == XAI__NEG && !k->negative_x ? NULL : k->x;
+static const xai__blocked *operand(const context *k, const xai__rule_term *t) {
+  if (t->at == XAI__AT_LOW) return &k->low;
+  if (t->at == XAI__AT_HIGH) return &k->high;
+  return t->x == XAI__NEG && !k->negative_x ? NULL : &k->x;
 }
 
 static xai__edit signed_edit(xai__edit e, float sign) {
@@ -51,16 +53,20 @@ static xai__edit signed_edit(xai__edit e, float sign) {
   return e;
 }
 
-/* z_g: the denominator of a group. */
-static int denominator(context *k, int group, float *z) {
+/* s = what `division` makes of z_g, the denominator of a group. */
+static int divided(context *k, int group, const xai__finish *division, const xai__blocked *s) {
+  int last = -1;
   bool begun = false;
-  for (int i = 0; i < k->rule->n_terms; i++) {
+  for (int i = 0; i < k->rule->n_terms; i++)
+    if (k->rule->term[i].group == group && operand(k, &k->rule->term[i])) last = i;
+  for (int i = 0; i <= last; i++) {
     const xai__rule_term *t = &k->rule->term[i];
-    const float *x = operand(k, t);
+    const xai__blocked *x = operand(k, t);
     if (t->group != group || !x) continue;
-    XAI__TRY(xai__product_forward(k->call->engine, &k->p, x, k->edit[t->x],
-                                  signed_edit(k->edit[t->w], t->sign), k->edit[t->b], z,
-                                  begun ? xai__add_to : xai__set, k->call->err));
+    xai__finish f = i == last ? *division : (xai__finish){.form = XAI__KEEP};
+    if (begun) f.add = s;
+    XAI__TRY(xai__layer_forward(&k->u, x, k->edit[t->x], signed_edit(k->edit[t->w], t->sign),
+                                k->edit[t->b], s, &f));
     begun = true;
   }
   return XAI_OK;
@@ -69,129 +75,161 @@ static int denominator(context *k, int group, float *z) {
 /* The bias's share: sum of be(b) s. */
 static double bias_share(const context *k, int group, const float *s) {
   double sum = 0;
-  if (!k->p.b) return 0;
-  int64_t per_channel = k->p.kind == XAI__MATMUL ? k->p.m : k->p.groups * k->p.m, inner = 1;
-  if (k->p.n_bias == per_channel) {
-    if (k->p.kind != XAI__MATMUL) inner = k->p.out[0] * k->p.out[1] * k->p.out[2];
-    if (k->p.kind == XAI__MATMUL && k->p.w_left) inner = k->p.rows;
+  if (!k->u.p.b) return 0;
+  int64_t per_channel = k->u.p.kind == XAI__MATMUL ? k->u.p.m : k->u.p.groups * k->u.p.m, inner = 1;
+  if (k->u.p.n_bias == per_channel) {
+    if (k->u.p.kind != XAI__MATMUL) inner = k->u.p.out[0] * k->u.p.out[1] * k->u.p.out[2];
+    if (k->u.p.kind == XAI__MATMUL && k->u.p.w_left) inner = k->u.p.rows;
   }
   for (int i = 0; i < k->rule->n_terms; i++) {
     const xai__rule_term *t = &k->rule->term[i];
     if (t->group != group || t->b == XAI__NONE) continue;
     for (int64_t j = 0; j < k->n_z; j++)
-      sum += (double)xai__edited(k->edit[t->b], k->p.b[j / inner % k->p.n_bias]) * (double)s[j];
+      sum += (double)xai__edited(k->edit[t->b], k->u.p.b[j / inner % k->u.p.n_bias]) * (double)s[j];
   }
   return sum;
 }
 
-/* s = coef R / stab(z, e) where the group serves, in place of z. */
-typedef struct division {
-  const context *k;
-  xai__served served;
-  float coef, e;
-  float *z;
-} division;
-
-static bool is_served(const division *d, int64_t i) {
-  return d->served == XAI__ALL || (d->served == XAI__WHERE_POS ? d->k->z[i] > 0 : d->k->z[i] < 0);
-}
-
-static void divide(void *ctx, int64_t begin, int64_t end) {
-  const division *d = ctx;
-  for (int64_t i = begin; i < end; i++)
-    d->z[i] = is_served(d, i) ? d->coef * xai__ratio(d->k->R[i], xai__stab(d->z[i], d->e)) : 0;
-}
-
-/* What the division of a group will not hand on; before the division. */
-static void account(const division *d, int64_t begin, int64_t end, double *ledger) {
-  for (int64_t i = begin; i < end; i++) {
-    if (!is_served(d, i)) continue;
-    double R = (double)(d->coef * d->k->R[i]), z = (double)d->z[i];
-    float stab = xai__stab(d->z[i], d->e);
-    if (z == 0 || stab == 0)
+/* What the division of a group will not hand on; z of plain views, before the division. */
+static void account(const context *k, const xai__finish *d, const float *z, double *ledger) {
+  for (int64_t i = 0; i < k->n_z; i++) {
+    if (d->by && !(d->by_sign * d->by->data[i] > 0)) continue;
+    double R = (double)(d->coef * k->R.data[i]);
+    float stab = xai__stab(z[i], d->stabilizer);
+    if (z[i] == 0 || stab == 0)
       ledger[XAI__EMPTY] += R;
     else
-      ledger[XAI__STABILISER] += R - z * R / (double)stab;
+      ledger[XAI__STABILISER] += R - (double)z[i] * R / (double)stab;
   }
 }
 
-static int run_group(context *k, int group, const float *z_ready, float *dx, double *ledger) {
-  xai__engine *e = k->call->engine;
-  size_t mark = xai__scratch_mark(e);
-  float *s = xai__scratch(e, (size_t)k->n_z, sizeof *s, k->call->err);
-  if (!s) return k->call->err->status;
-  if (z_ready)
-    memcpy(s, z_ready, (size_t)k->n_z * sizeof *s);
-  else
-    XAI__TRY(denominator(k, group, s));
-  /* rms(z): over all axes but the batch, so each item has its own stabiliser. */
-  int64_t items = k->rms > 0 ? k->items : 1, size = items ? k->n_z / items : 0;
-  for (int64_t item = 0; item < items; item++) {
-    context part = *k;
-    division d = {&part, k->rule->group[group].served, k->coef[k->rule->group[group].coef],
-                  k->stabilizer, s + item * size};
-    part.R = k->R + item * size;
-    if (k->z) part.z = k->z + item * size;
-    if (k->rms > 0 && size)
-      d.e += k->rms * (float)sqrt(xai__dot(e, part.z, part.z, size) / (double)size);
-    if (ledger) account(&d, 0, size, ledger);
-    xai__parallel(e, size, 4096, divide, &d);
+/* Part `item` of items along the first axis. */
+static xai__blocked part_of(const xai__blocked *t, int64_t item, int64_t size) {
+  return (xai__blocked){.n = 1, .c = 1, .h = 1, .w = size, .plain = true, .data = t->data + item * size};
+}
+
+/* z itself is the denominator: rms(z) is over all axes but the first, so each item has its own
+ * stabiliser. */
+static int divide_z(context *k, const xai__finish *division, const xai__blocked *s, double *ledger) {
+  memcpy(s->data, k->z.data, (size_t)k->n_z * sizeof(float));
+  if (ledger && k->rms == 0) account(k, division, s->data, ledger);
+  if (k->rms == 0) {
+    xai__layer_divide(k->engine, s, division);
+    return XAI_OK;
   }
-  if (ledger) ledger[XAI__BIAS] += bias_share(k, group, s);
+  int64_t size = k->items ? k->n_z / k->items : 0;
+  for (int64_t item = 0; item < k->items && size; item++) {
+    context one = *k;
+    xai__finish f = *division;
+    xai__blocked z = part_of(s, item, size);
+    one.R = part_of(&k->R, item, size);
+    one.n_z = size;
+    f.other = &one.R;
+    f.stabilizer += k->rms * (float)sqrt(xai__dot(k->engine, z.data, z.data, size) / k->size);
+    if (ledger) account(&one, &f, z.data, ledger);
+    xai__layer_divide(k->engine, &z, &f);
+  }
+  return XAI_OK;
+}
+
+static int run_group(context *k, int group, double *ledger) {
+  size_t mark = xai__scratch_mark(k->engine);
+  xai__blocked s = k->R;
+  s.data = xai__scratch(k->engine, (size_t)k->n_z, sizeof(float), k->err);
+  if (!s.data) return k->err->status;
+  xai__served served = k->rule->group[group].served;
+  xai__finish division = {.form = XAI__DIVIDE,
+                          .coef = k->coef[k->rule->group[group].coef],
+                          .stabilizer = k->stabilizer,
+                          .other = &k->R,
+                          .by = served == XAI__ALL ? NULL : &k->z,
+                          .by_sign = served == XAI__WHERE_POS ? 1 : -1};
+  xai__finish keep = {.form = XAI__KEEP};
+  if (k->rule->absolute) {
+    XAI__TRY(divide_z(k, &division, &s, ledger));
+  } else {
+    XAI__TRY(divided(k, group, ledger ? &keep : &division, &s));
+    if (ledger) {
+      account(k, &division, s.data, ledger);
+      xai__layer_divide(k->engine, &s, &division);
+    }
+  }
+  if (ledger) ledger[XAI__BIAS] += bias_share(k, group, s.data);
   int status = XAI_OK;
   for (int i = 0; i < k->rule->n_terms && !status; i++) {
     const xai__rule_term *t = &k->rule->term[i];
-    const float *x = operand(k, t);
+    const xai__blocked *x = operand(k, t);
     if (t->group != group || !x) continue;
-    xai__epilogue ep = {XAI__MULTIPLY_ADD, t->sign, x, k->edit[t->x]};
-    status = xai__product_adjoint(e, &k->p, s, k->edit[t->w], dx, ep, k->call->err);
+    xai__finish f = {.form = XAI__TIMES, .coef = t->sign, .other = x, .edit = k->edit[t->x],
+                     .accumulate = !k->fresh};
+    status = xai__layer_adjoint(&k->u, &s, k->edit[t->w], &k->dx, &f);
+    k->fresh = false;
   }
-  xai__scratch_release(e, mark);
+  xai__scratch_release(k->engine, mark);
   return status;
+}
+
+/* W x + b where the rule sees no bias, or else as the forward sweep left it. */
+static int take_z(context *k, const xai__call *c, bool without_bias) {
+  if (!without_bias) return xai__layer_take(&k->u, &c->out[0], XAI__RESULT_SIDE, &k->z);
+  k->z = k->R;
+  k->z.data = xai__scratch(k->engine, (size_t)k->n_z, sizeof(float), k->err);
+  if (!k->z.data) return k->err->status;
+  return xai__layer_forward(&k->u, &k->x, xai__identity, xai__identity, xai__identity, &k->z,
+                            &(xai__finish){.form = XAI__KEEP});
+}
+
+/* The bounds lie in rows, like the values they were made from. */
+static int take_bounds(context *k, xai__rules *r, const xai__step *step, const xai__assignment *a,
+                       const xai__view *x) {
+  const xai__bounds *bounds = &r->bounds[step - r->plan->steps.v];
+  xai__view low = *x, high = *x;
+  bool used = false;
+  for (int i = 0; i < a->rule->n_terms; i++) used |= a->rule->term[i].at != XAI__AT_X;
+  if (!used) return XAI_OK;
+  XAI__TRY(xai__layer_bounds(r, step, a->params, k->err));
+  low.blocked = high.blocked = 0;
+  low.data = bounds->low;
+  high.data = bounds->high;
+  XAI__TRY(xai__layer_take(&k->u, &low, XAI__INPUT_SIDE, &k->low));
+  return xai__layer_take(&k->u, &high, XAI__INPUT_SIDE, &k->high);
 }
 
 int xai__rule_terms(xai__rules *r, const xai__step *step, xai__call *c, const xai__assignment *a,
                     const xai__view *gout, const xai__view *gin, double *ledger) {
-  context k = {.call = c, .rule = a->rule, .bounds = &r->bounds[step - r->plan->steps.v]};
-  int x;
-  XAI__TRY(xai__rules_product(r, step, c, &k.p, &x));
+  context k = {.engine = c->engine, .err = c->err, .rule = a->rule};
+  XAI__TRY(xai__layer_open(r->plan, step, &r->plan->layer[step - r->plan->steps.v], c, &k.u));
+  int x = k.u.x;
   if (!gin[x].data) return XAI_OK;
-  bool no_bias = xai__params_is(r->params, "bias", "zero"), had_bias = k.p.b != NULL;
+  bool no_bias = xai__params_is(r->params, "bias", "zero"), had_bias = k.u.p.b != NULL;
   if (no_bias) {
-    k.p.b = NULL;
-    k.p.n_bias = 0;
+    k.u.p.b = NULL;
+    k.u.p.n_bias = 0;
   }
   name_edits(&k, a->params);
-  for (int i = 0; i < a->rule->n_terms; i++)
-    if (a->rule->term[i].at != XAI__AT_X) {
-      XAI__TRY(xai__layer_bounds(r, step, a->params, c->err));
-      break;
-    }
-  k.x = xai__f(&c->in[x]);
-  k.R = xai__f(&gout[0]);
-  k.n_x = xai__count(&c->in[x].shape);
-  k.n_z = xai__count(&c->out[0].shape);
-  k.negative_x = xai__any_negative(c->engine, k.x, k.n_x);
+  XAI__TRY(take_bounds(&k, r, step, a, &c->in[x]));
+  XAI__TRY(xai__layer_take(&k.u, &c->in[x], XAI__INPUT_SIDE, &k.x));
+  XAI__TRY(xai__layer_take(&k.u, &gout[0], XAI__RESULT_SIDE, &k.R));
+  k.n_z = xai__blocked_count(&k.R);
+  k.items = c->out[0].shape.rank > 0 ? c->out[0].shape.d[0] : 1;
+  k.size = k.items ? (double)(xai__count(&c->out[0].shape) / k.items) : 0;
+  k.negative_x = xai__any_negative(c->engine, k.x.data, xai__blocked_count(&k.x));
   k.stabilizer = (float)xai__params_number(a->params, a->rule->absolute ? "epsilon" : "stabilizer");
   k.rms = a->rule->absolute ? (float)xai__params_number(a->params, "rms") : 0;
-  k.items = c->out[0].shape.rank > 0 ? c->out[0].shape.d[0] : 1;
 
   bool plain = a->rule->absolute; /* the denominator is z itself */
   if (plain || a->rule->group[0].served != XAI__ALL) {
-    k.z = xai__f(&c->out[0]);
-    if (no_bias && had_bias) {
-      float *z = xai__scratch(c->engine, (size_t)k.n_z, sizeof *z, c->err);
-      if (!z) return c->err->status;
-      XAI__TRY(xai__product_forward(c->engine, &k.p, k.x, xai__identity, xai__identity,
-                                    xai__identity, z, xai__set, c->err));
-      k.z = z;
-    }
+    XAI__TRY(take_z(&k, c, no_bias && had_bias));
     if (ledger && !plain)
       for (int64_t i = 0; i < k.n_z; i++)
-        if (k.z[i] == 0) ledger[XAI__EMPTY] += (double)k.R[i];
+        if (k.z.data[i] == 0) ledger[XAI__EMPTY] += (double)k.R.data[i];
   }
+  xai__view room;
+  XAI__TRY(xai__layer_room(&k.u, &gin[x], XAI__INPUT_SIDE, &room));
+  k.dx = xai__blocked_of(&room);
+  k.fresh = room.data != gin[x].data || gin[x].fresh;
   for (int g = 0; g < a->rule->n_groups; g++)
-    if (k.coef[a->rule->group[g].coef] != 0)
-      XAI__TRY(run_group(&k, g, plain ? k.z : NULL, xai__f(&gin[x]), ledger));
-  return XAI_OK;
+    if (k.coef[a->rule->group[g].coef] != 0) XAI__TRY(run_group(&k, g, ledger));
+  if (k.fresh) xai__fill(c->engine, k.dx.data, xai__blocked_count(&k.dx), 0);
+  return xai__convert_back(c->engine, &room, &gin[x], !gin[x].fresh, c->err);
 }

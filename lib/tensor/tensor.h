@@ -24,6 +24,8 @@ typedef struct xai__view {
   int dtype;
   xai__shape shape;
   void *data;
+  int blocked; /* 0: rows, as the shape says; else 1 + the border of a blocked tensor (op/blocked.h) */
+  bool fresh;  /* where a sum is wanted: holds nothing yet */
 } xai__view;
 
 static const xai__view xai__absent = {.dtype = XAI_F32, .shape.rank = -1};
