@@ -148,11 +148,11 @@ static int unique_infer(xai__call *c) {
   int status = find_unique(c, &s, &first, &inverse, &n);
   xai__scratch_release(c->engine, mark);
   if (status) return status;
-  c->out[0] = (xai__view){c->in[0].dtype, c->in[0].shape, NULL};
+  c->out[0] = (xai__view){.dtype = c->in[0].dtype, .shape = c->in[0].shape};
   if (s.axis < 0) c->out[0].shape = (xai__shape){1, {n}};
   else c->out[0].shape.d[s.axis] = n;
   for (int k = 1; k < c->n_out; k++)
-    c->out[k] = (xai__view){XAI_I64, {1, {k == 2 ? s.n : n}}, NULL};
+    c->out[k] = (xai__view){.dtype = XAI_I64, .shape = {1, {k == 2 ? s.n : n}}};
   return XAI_OK;
 }
 
@@ -246,7 +246,7 @@ static int nms(xai__call *c, int64_t *y, int64_t *count) {
   int64_t *room = order + n, *chosen = order + 2 * n;
   *count = 0;
   for (int64_t k = 0; k < s[0] * s[1]; k++) {
-    xai__view scores = {XAI_F32, {1, {n}}, xai__f(&c->in[1]) + k * n};
+    xai__view scores = {.dtype = XAI_F32, .shape = {1, {n}}, .data = xai__f(&c->in[1]) + k * n};
     const float *boxes = xai__f(&c->in[0]) + k / s[1] * n * 4;
     int64_t kept = 0;
     for (int64_t i = 0; i < n; i++) order[i] = n - 1 - i; /* read from the end: highest, lowest index */
@@ -285,7 +285,7 @@ static int nms_infer(xai__call *c) {
                           xai__shape_text(boxes).text, xai__shape_text(scores).text);
   for (int i = 0; i < c->n_in; i++) XAI__TRY(need_known(c, i));
   XAI__TRY(nms(c, NULL, &n));
-  c->out[0] = (xai__view){XAI_I64, {2, {n, 3}}, NULL};
+  c->out[0] = (xai__view){.dtype = XAI_I64, .shape = {2, {n, 3}}};
   return XAI_OK;
 }
 

@@ -110,7 +110,9 @@ static int note_logp(xai__fit *f, const xai_prior *p, const char *key, const flo
   double sum = 0, logp[BATCH];
   if (items > AT_MOST) items = AT_MOST;
   for (int64_t i = 0; i < items; i += BATCH) {
-    xai__view view = {.dtype = XAI_F32, .shape = {f->item.rank + 1, {items - i < BATCH ? items - i : BATCH}}, .data = (float *)(uintptr_t)(x + i * f->n)};
+    xai__view view = {.dtype = XAI_F32,
+                      .shape = {f->item.rank + 1, {items - i < BATCH ? items - i : BATCH}},
+                      .data = (float *)(uintptr_t)(x + i * f->n)};
     memcpy(view.shape.d + 1, f->item.d, (size_t)f->item.rank * sizeof *f->item.d);
     XAI__TRY(xai__prior_logp(p, f->engine, &view, logp, NULL, f->err));
     for (int64_t k = 0; k < view.shape.d[0]; k++) sum += logp[k];
