@@ -37,8 +37,9 @@ static const layer layers[] = {
     {"MobileNetV2", 960, 1, 1, 7, 3, 1},      {"MobileNetV2", 1, 24, 144, 56, 1, 1},
     {"MobileNetV2", 1, 144, 24, 56, 1, 1},    {"MobileNetV2", 1, 96, 576, 14, 1, 1},
     {"MobileNetV2", 1, 320, 1280, 7, 1, 1}};
-enum { LAYERS = sizeof layers / sizeof *layers, COLUMNS = 4, MOST_COPIES = 32 };
-static const char *const column_names[COLUMNS] = {"forward", "z-plus", "adjoint", "plain"};
+enum { LAYERS = sizeof layers / sizeof *layers, COLUMNS = 6, MOST_COPIES = 32 };
+static const char *const column_names[COLUMNS] = {"forward", "z-plus", "adjoint", "plain", "winograd",
+                                                    "its adjoint"};
 
 #define COLD_FLOATS (16 << 20)
 #define RUNS 9
@@ -112,18 +113,20 @@ typedef struct bench {
 
 static void once(bench *b, int column, int i) {
   const xai__edit same = xai__identity, positive = {XAI__LINEAR, 1, 0};
-  const xai__finish relu = {.form = XAI__CLIP, .high = INFINITY};
+  const bool winograd = column >= 4;
+  const xai__finish relu = {.form = XAI__CLIP, .high = INFINITY, .winograd = winograd};
   const xai__finish divide = {.form = XAI__DIVIDE, .coef = 1, .stabilizer = 1e-6f, .other = &b->r};
-  const xai__finish times = {.form = XAI__TIMES, .coef = 1, .edit = same, .other = &b->x};
+  const xai__finish times = {.form = XAI__TIMES, .coef = 1, .edit = same, .other = &b->x,
+                             .winograd = winograd};
   const float *forward = b->packed[0][i % b->copies], *back = b->packed[1][i % b->copies];
   xai_error err;
   int status = 0;
-  if (column == 0)
+  if (column == 0 || column == 4)
     status = xai__blocked_forward(b->e, &b->p, forward, &b->x, same, same, same, &b->z, &relu, &err);
   else if (column == 1)
     status = xai__blocked_forward(b->e, &b->p, forward, &b->x, same, positive, positive, &b->z,
                                   &divide, &err);
-  else if (column == 2) {
+  else if (column == 2 || column == 5) {
     xai__blocked g = b->x;
     g.data = b->plain_x;
     status = xai__blocked_adjoint(b->e, &b->p, back, &b->z, same, &g, &times, &err);

@@ -373,6 +373,116 @@ START_TEST(bits_do_not_depend_on_threads_or_batches) {
 }
 END_TEST
 
+/* ---- Winograd ---- */
+
+/* Inputs are not negative and weights edited by v+: a division's denominators are far from 0. */
+static problem winograd_problem(bool divide) {
+  problem q = random_problem();
+  free_problem(&q);
+  xai__product *p = &q.p;
+  *p = (xai__product){.kind = XAI__CONV, .n = between(1, 2), .groups = 1, .c = between(32, 70),
+                      .m = between(32, 70), .in = {1, between(12, 30), between(12, 30)},
+                      .kernel = {1, 3, 3}, .stride = {1, 1, 1}, .dilation = {1, 1, 1}};
+  if (chance() % 4 == 0) {
+    p->groups = 2;
+    p->c = p->m = 32;
+  }
+  for (int d = 0; d < 3; d++) {
+    p->pad[d] = d ? between(0, 2) : 0;
+    p->out[d] = d ? p->in[d] + p->pad[d] + between(0, 2) - 2 : 1;
+  }
+  p->n_bias = p->groups * p->m;
+  const int64_t small[] = {p->n, p->groups * p->m, p->out[1], p->out[2]};
+  const int64_t large[] = {p->n, p->groups * p->c, p->in[1], p->in[2]};
+  q.adjoint = chance() % 2;
+  memcpy(q.in, q.adjoint ? small : large, sizeof q.in);
+  memcpy(q.out, q.adjoint ? large : small, sizeof q.out);
+  q.w = noise(xai__product_weight_count(p));
+  q.b = noise(p->n_bias);
+  p->w = q.w;
+  p->b = q.b;
+  q.x = noise(count(q.in));
+  q.y = noise(count(q.out));
+  q.other = noise(count(q.out));
+  q.add = q.by = NULL;
+  q.xe = xai__identity;
+  q.we = divide ? edits[1] : edits[chance() % 5];
+  q.be = divide ? edits[1] : edits[0];
+  for (int64_t i = 0; divide && i < count(q.in); i++) q.x[i] = fabsf(q.x[i]);
+  q.f = (xai__finish){.form = divide ? XAI__DIVIDE : chance() % 2 ? XAI__KEEP : XAI__TIMES,
+                      .winograd = true, .coef = 1, .edit = edits[0], .stabilizer = 1e-6f};
+  return q;
+}
+
+/* Off by at most 5e-6 of the largest sum. */
+static void check_winograd(const problem *q, const float *z, int isa) {
+  problem sums = *q;
+  sums.f = (xai__finish){.form = XAI__KEEP};
+  answer v = answer_of(&sums), a = answer_of(q);
+  double top = 0;
+  for (int64_t i = 0; i < count(q->out); i++) top = fmax(top, fabs(v.want[i]));
+  for (int64_t i = 0; i < count(q->out); i++) {
+    double slack = 5e-6 * top;
+    if (q->f.form == XAI__TIMES) slack *= fabs((double)q->other[i]);
+    if (q->f.form == XAI__DIVIDE) slack *= fabs(a.want[i] / v.want[i]);
+    if (!(fabs((double)z[i] - a.want[i]) <= slack + 1e-12))
+      ck_abort_msg("isa %d adjoint %d form %d (%dx%d): element %lld: %g, not %g +- %g", isa,
+                   q->adjoint, (int)q->f.form, (int)q->out[2], (int)q->out[3], (long long)i,
+                   (double)z[i], a.want[i], slack);
+  }
+  free(v.want);
+  free(v.slack);
+  free(a.want);
+  free(a.slack);
+}
+
+START_TEST(winograd_is_close_and_the_same_for_any_threads) {
+  for (int isa = 1; isa <= 3; isa++) {
+    xai__engine *e[] = {engine(1, isa), engine(2, isa), engine(5, isa)};
+    for (int i = 0; i < 12; i++) {
+      problem q = winograd_problem(i % 3 == 0);
+      float *first = solve(e[0], &q);
+      check_winograd(&q, first, isa);
+      for (int k = 1; k < 3; k++) {
+        float *z = solve(e[k], &q);
+        ck_assert_msg(!memcmp(z, first, (size_t)count(q.out) * sizeof *z), "problem %d", i);
+        free(z);
+      }
+      free(first);
+      free_problem(&q);
+    }
+    for (int k = 0; k < 3; k++) xai__engine_free(e[k]);
+  }
+}
+END_TEST
+
+/* Only rounding is left of a denominator that is 0: the guard takes it for 0, and serves 0. */
+START_TEST(winograd_guards_denominators_near_zero) {
+  xai__engine *e = engine(2, 0);
+  problem q = winograd_problem(true);
+  free_problem(&q);
+  q = winograd_problem(true);
+  while (q.adjoint) {
+    free_problem(&q);
+    q = winograd_problem(true);
+  }
+  q.p.b = NULL;
+  const int64_t per = xai__product_weight_count(&q.p) / q.p.n_bias;
+  for (int64_t i = 0; i < per; i++) q.w[i] = i % 9 < 3 ? 1.0f : 0.0f; /* upper taps of channel 0 */
+  const int64_t row = q.in[3], plane = q.in[2] * row;
+  for (int64_t i = 0; i < count(q.in); i++) /* dark below row 5, bright above */
+    q.x[i] = i % plane / row < 5 ? 1000.0f * (1.0f + q.x[i]) : 0.0f;
+  float *z = solve(e, &q);
+  for (int64_t y = 5 + q.p.pad[1]; y < q.out[2]; y++)
+    for (int64_t x = 0; x < q.out[3]; x++)
+      if (z[y * q.out[3] + x] != 0)
+        ck_abort_msg("row %d: %g", (int)y, (double)z[y * q.out[3] + x]);
+  free(z);
+  free_problem(&q);
+  xai__engine_free(e);
+}
+END_TEST
+
 /* What is not finite is seen where it is read, and nowhere else. */
 START_TEST(not_finite_values_stay_where_they_are) {
   for (int isa = 1; isa <= 3; isa++) {
@@ -492,6 +602,8 @@ int main(void) {
   tcase_add_test(t, layouts_convert);
   tcase_add_test(t, convolutions_agree_with_the_reference);
   tcase_add_test(t, bits_do_not_depend_on_threads_or_batches);
+  tcase_add_test(t, winograd_is_close_and_the_same_for_any_threads);
+  tcase_add_test(t, winograd_guards_denominators_near_zero);
   tcase_add_test(t, not_finite_values_stay_where_they_are);
   tcase_add_test(t, pooling_agrees_with_the_reference);
   suite_add_tcase(s, t);

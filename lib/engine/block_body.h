@@ -212,6 +212,117 @@ static void depthwise(const xai__tile *t, int pixels, int runs, const float *con
     switch (which) { DEPTHWISE_CASES(1, 0) DEPTHWISE_CASES(2, 0) }
 }
 
+/* ---- Winograd's F(4x4, 3x3): points 0, +-p, +-q, infinity with p = 1/sqrt 2, q = sqrt 2 ---- */
+
+#define WINOGRAD_P 0.70710678118654752f
+#define WINOGRAD_Q 1.41421356237309505f
+
+/* v = B' d */
+INLINE void of_input(const V d[6], V v[6]) {
+  const V p = SPLAT(WINOGRAD_P), q = SPLAT(WINOGRAD_Q), two = SPLAT(2.0f), half = SPLAT(0.5f);
+  const V more = SPLAT(2.5f), e1 = d[4] - two * d[2], o1 = p * (d[3] - two * d[1]);
+  const V e2 = d[4] - half * d[2], o2 = q * (d[3] - half * d[1]);
+  v[0] = (d[0] - more * d[2]) + d[4];
+  v[1] = e1 + o1;
+  v[2] = e1 - o1;
+  v[3] = e2 + o2;
+  v[4] = e2 - o2;
+  v[5] = (d[1] - more * d[3]) + d[5];
+}
+
+/* u = G g */
+INLINE void of_weights(V g0, V g1, V g2, V u[6]) {
+  const V p = SPLAT(WINOGRAD_P), q = SPLAT(WINOGRAD_Q), two = SPLAT(2.0f), half = SPLAT(0.5f);
+  const V third = SPLAT(-2.0f / 3), sixth = SPLAT(1.0f / 6);
+  const V a = third * (g0 + half * g2), b = third * (p * g1);
+  const V c = sixth * (g0 + two * g2), d = sixth * (q * g1);
+  u[0] = g0;
+  u[1] = a + b;
+  u[2] = a - b;
+  u[3] = c + d;
+  u[4] = c - d;
+  u[5] = g2;
+}
+
+/* y = A' m */
+INLINE void of_output(const V m[6], V y[4]) {
+  const V p = SPLAT(WINOGRAD_P), q = SPLAT(WINOGRAD_Q), two = SPLAT(2.0f), half = SPLAT(0.5f);
+  const V s = m[1] + m[2], t = m[3] + m[4], a = p * (m[1] - m[2]), b = q * (m[3] - m[4]);
+  y[0] = (m[0] + s) + t;
+  y[1] = a + b;
+  y[2] = half * s + two * t;
+  y[3] = (half * a + two * b) + m[5];
+}
+
+static void winograd_input(const float *x, int64_t pitch, float *to, int64_t step) {
+  for (int l = 0; l < XAI__BLOCK; l += VECTOR) {
+    V t[6][6], d[6], v[6];
+    for (int y = 0; y < 6; y++) {
+      UNROLL for (int i = 0; i < 6; i++) d[i] = load(x + y * pitch + i * XAI__BLOCK + l);
+      of_input(d, t[y]);
+    }
+    for (int i = 0; i < 6; i++) {
+      UNROLL for (int y = 0; y < 6; y++) d[y] = t[y][i];
+      of_input(d, v);
+      UNROLL for (int y = 0; y < 6; y++) store(to + (y * 6 + i) * step + l, v[y]);
+    }
+  }
+}
+
+INLINE void winograd_weights_as(const int form, xai__edit we, const float *w, const int64_t tap[9],
+                                float *to, int64_t step) {
+  const V pos = SPLAT(we.pos), neg = SPLAT(we.neg);
+  V t[3][6], u[6];
+  UNROLL for (int y = 0; y < 3; y++)
+    of_weights(edited_weight(form, load(w + tap[3 * y]), pos, neg),
+               edited_weight(form, load(w + tap[3 * y + 1]), pos, neg),
+               edited_weight(form, load(w + tap[3 * y + 2]), pos, neg), t[y]);
+  UNROLL for (int i = 0; i < 6; i++) {
+    of_weights(t[0][i], t[1][i], t[2][i], u);
+    UNROLL for (int y = 0; y < 6; y++) store(to + (y * 6 + i) * step, u[y]);
+  }
+}
+
+static void winograd_weights(xai__edit we, const float *w, const int64_t tap[9], int lanes,
+                             float *to, int64_t step) {
+  const int form = form_of(we);
+  for (int l = 0; l < lanes; l += VECTOR)
+    if (form == AS_IS)
+      winograd_weights_as(AS_IS, we, w + l, tap, to + l, step);
+    else if (form == POSITIVE)
+      winograd_weights_as(POSITIVE, we, w + l, tap, to + l, step);
+    else
+      winograd_weights_as(BENT, we, w + l, tap, to + l, step);
+}
+
+static void winograd_output(const float *m, int64_t step, const float *bias, float guard,
+                            float *to) {
+  for (int l = 0; l < XAI__BLOCK; l += VECTOR) {
+    V t[6][4], d[6], y[4][4];
+    for (int r = 0; r < 6; r++) {
+      UNROLL for (int i = 0; i < 6; i++) d[i] = load(m + (r * 6 + i) * step + l);
+      of_output(d, t[r]);
+    }
+    V top = SPLAT(0.0f);
+    for (int i = 0; i < 4; i++) {
+      V column[4];
+      UNROLL for (int r = 0; r < 6; r++) d[r] = t[r][i];
+      of_output(d, column);
+      UNROLL for (int r = 0; r < 4; r++) {
+        y[r][i] = bias ? column[r] + load(bias + l) : column[r] + SPLAT(0.0f);
+        top = MAX(top, MAX(y[r][i], -y[r][i]));
+      }
+    }
+    const V least = SPLAT(guard) * top;
+    for (int r = 0; r < 4; r++)
+      for (int i = 0; i < 4; i++) {
+        const V v = y[r][i], size = MAX(v, -v);
+        store(to + (r * 4 + i) * XAI__BLOCK + l,
+              guard > 0 ? select_positive(least - size, SPLAT(0.0f), v) : v);
+      }
+  }
+}
+
 /* ---- finish ---- */
 
 INLINE V edited_value(xai__edit e, V v) {
@@ -226,14 +337,17 @@ INLINE V stabilized_ratio(V r, V v, V e) {
   return select_positive(size, r / d, size);
 }
 
-INLINE V finished(const int form, const xai__finish *f, V v, const float *other, const float *by) {
+INLINE V finished(const int form, const xai__finish_run *run, V v, const float *other,
+                  const float *by) {
+  const xai__finish *f = run->f;
   const V zero = SPLAT(0.0f);
   if (form == XAI__CLIP) return MIN(SPLAT(f->high), MAX(SPLAT(f->low), v));
   if (form == XAI__BEND) return edited_value(f->edit, v);
   if (form == XAI__TIMES) return SPLAT(f->coef) * edited_value(f->edit, load(other)) * v;
   if (form == XAI__GATE) return select_positive(load(other), v, zero);
   if (form == XAI__DIVIDE) {
-    v = SPLAT(f->coef) * stabilized_ratio(load(other), v, SPLAT(f->stabilizer));
+    const V ratio = SPLAT(f->coef) * stabilized_ratio(load(other), v, SPLAT(f->stabilizer));
+    v = run->guarded ? select_positive(MAX(v, -v), ratio, v) : ratio;
     return by ? select_positive(SPLAT(f->by_sign) * load(by), v, zero) : v;
   }
   return v;
@@ -249,7 +363,7 @@ INLINE void finish_as(const int form, const xai__finish_run *r, int pixels, cons
       V a = load(acc + v);
       if (r->bias) a += load(r->bias + v);
       if (r->add) a += load(r->add + p * r->step + v);
-      a = finished(form, r->f, a, r->other + p * r->step + v,
+      a = finished(form, r, a, r->other + p * r->step + v,
                    r->by ? r->by + p * r->step + v : NULL);
       if (r->lanes < XAI__BLOCK) a = select_positive(load(keep + v), a, SPLAT(0.0f));
       float *z = r->z + p * r->step + v;
@@ -305,5 +419,6 @@ static void separate(const float *from, int c, int64_t n, float *to, int64_t pla
 }
 
 void FILL(xai__block_kernels *k) {
-  *k = (xai__block_kernels){HALF, half, tile, depthwise, finish, interleave, separate};
+  *k = (xai__block_kernels){HALF, half, tile, depthwise, finish, winograd_input,
+                             winograd_weights, winograd_output, interleave, separate};
 }

@@ -26,6 +26,7 @@ typedef struct xai__tile {
 typedef struct xai__finish_run {
   const xai__finish *f;
   int lanes;         /* that the block has; the others become 0 */
+  bool guarded;      /* DIVIDE: 0 where v is 0 */
   const float *bias; /* 16, or NULL */
   float *z;
   const float *add, *other, *by;
@@ -45,6 +46,13 @@ typedef struct xai__block_kernels {
                     const float *w, float *acc);
   /* acc rows are acc_step apart */
   void (*finish)(const xai__finish_run *r, int pixels, const float *acc, int64_t acc_step);
+  /* Winograd's transforms (blocked_winograd.c): of a 6x6 window of a plane; of the 3x3 kernels of
+   * `lanes` outputs at w + tap[]; of 36 products m[point * step] into [4][4][16] sums, those below
+   * guard times the largest being set to 0. Point p goes to to[p * step]. */
+  void (*winograd_input)(const float *x, int64_t pitch, float *to, int64_t step);
+  void (*winograd_weights)(xai__edit we, const float *w, const int64_t tap[9], int lanes,
+                           float *to, int64_t step);
+  void (*winograd_output)(const float *m, int64_t step, const float *bias, float guard, float *to);
   /* to[i][16] from channels[c * plane + i], 0 for lanes past c; and back (add: to +=) */
   void (*interleave)(const float *from, int64_t plane, int c, int64_t n, float *to);
   void (*separate)(const float *from, int c, int64_t n, float *to, int64_t plane, bool add);

@@ -51,6 +51,9 @@ int64_t xai__blocked_border(const xai__product *p, xai__pack_form form);
 typedef struct xai__finish {
   enum { XAI__KEEP, XAI__CLIP, XAI__BEND, XAI__DIVIDE, XAI__TIMES, XAI__GATE } form;
   bool accumulate;
+  /* May be done by Winograd's F(4x4, 3x3): off by 5e-6 of the largest result around; a division
+   * then takes denominators below 1e-5 of the largest in their 4x4 tile for 0, and serves 0. */
+  bool winograd;
   float low, high, coef, stabilizer;
   xai__edit edit;
   const xai__blocked *add, *other;

@@ -14,28 +14,6 @@
 #define FEW_PIXELS 64               /* of a result, split by channels only */
 #define TASKS_A_THREAD 4
 
-/* Element (y, x) of channel block b of an item: data + item * .. + b * .. + y * .. + x * pixel. */
-typedef struct source {
-  const float *data;
-  int64_t item, block, pitch, pixel;
-} source;
-
-typedef struct job {
-  const xai__block_kernels *k;
-  const xai__filters *f;
-  const xai__blocked *z;
-  const xai__finish *finish;
-  const float *w, *bias; /* bias: of all blocks, or NULL */
-  source x;
-  bool empty;        /* x has no elements */
-  int64_t in_blocks; /* of a group of x */
-  xai__axis axis[2];
-  xai__tile tile;
-  int64_t rows, row_parts, chunk_parts;
-  int64_t chunks, out, terms;  /* of a group; its channels, full blocks; terms of a sum */
-} job;
-
-
 /* ---- a task ---- */
 
 /* A row of pixels is cut into `pieces[0]` of width[0], then pieces[1] of width[1] = width[0] - 1. */
@@ -48,18 +26,12 @@ static cut cut_of(int64_t w, int half) {
   return (cut){{w % n, n - w % n}, {w / n + 1, w / n}};
 }
 
-/* One result row of a chunk: where it reads, and where its (one or two) blocks go. */
-typedef struct line {
-  const float *x;
-  xai__finish_run run[2];
-} line;
-
 static const float *row_of(const xai__blocked *b, int64_t item, int64_t block, int64_t y) {
   return b ? xai__blocked_row(b, item, block, y) : NULL;
 }
 
-static void begin_line(const job *j, int64_t row, int64_t group, int64_t block, int blocks,
-                       line *l) {
+void xai__gather_line(const xai__gather *j, int64_t row, int64_t group, int64_t block, int blocks,
+                      xai__line *l) {
   const xai__axis *y = &j->axis[0], *x = &j->axis[1];
   const int64_t item = row / y->count, p = row % y->count, to = y->place + p * y->place_step;
   l->x = j->empty ? NULL :
@@ -81,8 +53,8 @@ static void begin_line(const job *j, int64_t row, int64_t group, int64_t block, 
   }
 }
 
-static void finish_run(const xai__finish_run *at, int64_t first, int pixels, const float *acc,
-                       int64_t acc_step, const job *j) {
+void xai__gather_finish(const xai__gather *j, const xai__finish_run *at, int64_t first, int pixels,
+                        const float *acc, int64_t acc_step) {
   xai__finish_run r = *at;
   const int64_t skip = first * r.step;
   r.z += skip;
@@ -93,7 +65,7 @@ static void finish_run(const xai__finish_run *at, int64_t first, int pixels, con
 }
 
 /* One or two result rows, against one chunk of weights. */
-static void chunk_of_rows(const job *j, const xai__tile *t, const cut *k, const line *lines,
+static void chunk_of_rows(const xai__gather *j, const xai__tile *t, const cut *k, const xai__line *lines,
                           int rows, const float *w) {
   float acc[XAI__TILE_PIXELS * XAI__CHUNK] __attribute__((aligned(64)));
   const int blocks = t->lanes / XAI__BLOCK;
@@ -102,7 +74,7 @@ static void chunk_of_rows(const job *j, const xai__tile *t, const cut *k, const 
     const int64_t before = kind ? k->pieces[0] * k->width[0] : 0;
     for (int64_t i = 0; i < n; i += 2) {
       const int runs = i + 1 < n ? 2 : 1;
-      const line *l[2];
+      const xai__line *l[2];
       const float *x[2];
       int64_t first[2];
       for (int r = 0; r < runs; r++) {
@@ -117,8 +89,8 @@ static void chunk_of_rows(const job *j, const xai__tile *t, const cut *k, const 
         j->k->tile(t, (int)width, runs, x, NULL, w, acc);
       for (int r = 0; r < runs; r++)
         for (int b = 0; b < blocks; b++)
-          finish_run(&l[r]->run[b], first[r], (int)width,
-                     acc + r * width * t->lanes + b * XAI__BLOCK, t->lanes, j);
+          xai__gather_finish(j, &l[r]->run[b], first[r], (int)width,
+                             acc + r * width * t->lanes + b * XAI__BLOCK, t->lanes);
     }
   }
 }
@@ -134,7 +106,7 @@ static range part(int64_t n, int64_t parts, int64_t i) {
 
 static void task(void *ctx, int64_t index, int thread) {
   (void)thread;
-  const job *j = ctx;
+  const xai__gather *j = ctx;
   const range rows = part(j->rows, j->row_parts, index / j->chunk_parts);
   const range chunks = part(j->f->groups * j->chunks, j->chunk_parts, index % j->chunk_parts);
   for (int64_t c = chunks.begin; c < chunks.end; c++) {
@@ -146,10 +118,10 @@ static void task(void *ctx, int64_t index, int thread) {
     const float *w = j->w + (group * j->out + first) * j->terms;
     const int64_t block = (group * j->out + first) / XAI__BLOCK;
     for (int64_t r = rows.begin; r < rows.end; r += 2) {
-      line lines[2];
+      xai__line lines[2];
       const int n = (int)at_most(2, rows.end - r);
       for (int i = 0; i < n; i++)
-        begin_line(j, r + i, group, block, t.lanes / XAI__BLOCK, &lines[i]);
+        xai__gather_line(j, r + i, group, block, t.lanes / XAI__BLOCK, &lines[i]);
       chunk_of_rows(j, &t, &k, lines, n, w);
     }
   }
@@ -159,7 +131,7 @@ static void task(void *ctx, int64_t index, int thread) {
 
 /* Each thread takes the same rows in every layer, so it reads what it wrote; results of few pixels
  * are split by channels. */
-static void split(job *j, int threads) {
+static void split(xai__gather *j, int threads) {
   const int64_t chunks = j->f->groups * j->chunks;
   const int64_t uneven = ceil_div(j->rows, threads) * threads - j->rows;
   const int64_t weights = j->f->groups * j->out * j->terms;
@@ -174,7 +146,7 @@ static void split(job *j, int threads) {
   if (chunks == 1 && j->row_parts <= threads) j->row_parts = at_most(j->rows, tasks);
 }
 
-static int run_phase(xai__engine *e, job *j, int64_t phase, xai_error *err) {
+static int run_phase(xai__engine *e, xai__gather *j, int64_t phase, xai_error *err) {
   const xai__filters *f = j->f;
   xai__filters_axes(f, phase, j->axis);
   const xai__axis *y = &j->axis[0], *x = &j->axis[1];
@@ -205,6 +177,7 @@ static int run_phase(xai__engine *e, job *j, int64_t phase, xai_error *err) {
   j->tile.piece = image ? 1 : at_least(1, PIECE_TERMS / (XAI__BLOCK * at_least(1, taps)));
   j->terms = f->in * taps;
   j->rows = j->z->n * y->count;
+  if (xai__winograd_serves(j)) return xai__winograd(e, j, err);
   split(j, xai__pool_threads(e->pool));
   xai__pool_run(e->pool, j->row_parts * j->chunk_parts, task, j);
   return XAI_OK;
@@ -241,14 +214,15 @@ static int64_t extent(const xai__axis *a) {
 }
 
 static int source_of_image(xai__engine *e, const xai__filters *f, const xai__blocked *x,
-                           xai__edit xe, source *s, xai_error *err) {
+                           xai__edit xe, xai__source *s, xai_error *err) {
   xai__axis axis[2];
   xai__filters_axes(f, 0, axis);
   padding j = {x, xe, axis, extent(&axis[0]), extent(&axis[1]), NULL};
   j.to = xai__scratch(e, (size_t)(x->n * x->c * j.h * j.w), sizeof *j.to, err);
   if (!j.to) return xai__no_memory(err);
   xai__parallel(e, x->n * x->c * j.h, 16384 / (j.w + 1) + 1, pad_rows, &j);
-  *s = (source){j.to - axis[0].at * j.w - axis[1].at, x->c * j.h * j.w, j.h * j.w, j.w, 1};
+  *s = (xai__source){.data = j.to - axis[0].at * j.w - axis[1].at, .item = x->c * j.h * j.w,
+                     .block = j.h * j.w, .pitch = j.w, .pixel = 1};
   return XAI_OK;
 }
 
@@ -274,7 +248,7 @@ static void edit_rows(void *ctx, int64_t begin, int64_t end) {
 }
 
 static int source_of(xai__engine *e, const xai__filters *f, const xai__blocked *x, xai__edit xe,
-                     source *s, xai_error *err) {
+                     xai__source *s, xai_error *err) {
   if (x->plain) return source_of_image(e, f, x, xe, s, err);
   editing j = {x, *x, xe};
   if (!xai__edit_is_identity(xe)) {
@@ -284,8 +258,8 @@ static int source_of(xai__engine *e, const xai__filters *f, const xai__blocked *
                   edit_rows, &j);
   }
   const int64_t plane = xai__blocked_plane(x);
-  *s = (source){xai__blocked_row(&j.to, 0, 0, 0), xai__blocked_blocks(x) * plane, plane,
-                xai__blocked_pitch(x), XAI__BLOCK};
+  *s = (xai__source){xai__blocked_row(&j.to, 0, 0, 0), xai__blocked_blocks(x) * plane, plane,
+                     xai__blocked_pitch(x), XAI__BLOCK, x->h, x->w, x->border};
   return XAI_OK;
 }
 
@@ -312,7 +286,7 @@ static int check_border(const xai__filters *f, const xai__blocked *x, xai_error 
 static int convolve(xai__engine *e, const xai__filters *f, const float *packed,
                     const xai__blocked *x, xai__edit xe, xai__edit we, xai__edit be,
                     const xai__blocked *z, const xai__finish *finish, xai_error *err) {
-  job j = {.k = &e->block_kernels, .f = f, .z = z, .finish = finish, .chunks = 0};
+  xai__gather j = {.k = &e->block_kernels, .f = f, .z = z, .finish = finish, .chunks = 0};
   const int64_t phases = xai__filters_phases(f);
   XAI__TRY(check_border(f, x, err));
   if (xai__blocked_count(z) == 0) return XAI_OK;

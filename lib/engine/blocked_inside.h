@@ -37,6 +37,45 @@ int64_t xai__filters_offset(const xai__filters *f, int64_t phase);
 /* Weights edited by what registers do not: squares and ones. */
 void xai__pack_edited(xai__engine *e, const xai__filters *f, xai__edit we, float *to);
 
+/* Element (y, x) of channel block b of an item: data + item * .. + b * .. + y * .. + x * pixel. */
+typedef struct xai__source {
+  const float *data;
+  int64_t item, block, pitch, pixel;
+  int64_t h, w, border; /* not of images */
+} xai__source;
+
+/* One phase of a convolution or its adjoint at work. */
+typedef struct xai__gather {
+  const xai__block_kernels *k;
+  const xai__filters *f;
+  const xai__blocked *z;
+  const xai__finish *finish;
+  const float *w, *bias; /* bias: of all blocks, or NULL */
+  xai__source x;
+  bool empty;        /* x has no elements */
+  int64_t in_blocks; /* of a group of x */
+  xai__axis axis[2];
+  xai__tile tile;
+  int64_t rows, row_parts, chunk_parts;
+  int64_t chunks, out, terms; /* of a group; its channels, full blocks; terms of a sum */
+} xai__gather;
+
+/* One result row of a chunk: where it reads, and where its (one or two) blocks go. */
+typedef struct xai__line {
+  const float *x;
+  xai__finish_run run[2];
+} xai__line;
+
+/* block: of the result, the first of `blocks`. Zeroes the border beside the row. */
+void xai__gather_line(const xai__gather *g, int64_t row, int64_t group, int64_t block, int blocks,
+                      xai__line *l);
+/* Finishes pixels [first, first + pixels) of a row. */
+void xai__gather_finish(const xai__gather *g, const xai__finish_run *row, int64_t first,
+                        int pixels, const float *acc, int64_t acc_step);
+
+bool xai__winograd_serves(const xai__gather *g);
+int xai__winograd(xai__engine *e, const xai__gather *g, xai_error *err);
+
 /* The adjoint of a convolution that reads an image (columns). */
 int xai__blocked_image_adjoint(xai__engine *e, const xai__filters *f, const float *packed,
                                const xai__blocked *s, xai__edit we, const xai__blocked *g,
