@@ -38,8 +38,8 @@ static const layer layers[] = {
     {"MobileNetV2", 1, 144, 24, 56, 1, 1},    {"MobileNetV2", 1, 96, 576, 14, 1, 1},
     {"MobileNetV2", 1, 320, 1280, 7, 1, 1}};
 enum { LAYERS = sizeof layers / sizeof *layers, COLUMNS = 6, MOST_COPIES = 32 };
-static const char *const column_names[COLUMNS] = {"forward", "z-plus", "adjoint", "plain", "winograd",
-                                                    "its adjoint"};
+static const char *const column_names[COLUMNS] = {
+    "forward", "z-plus", "adjoint", "plain", "winograd", "its adjoint"};
 
 #define COLD_FLOATS (16 << 20)
 #define RUNS 9
@@ -122,7 +122,8 @@ static void once(bench *b, int column, int i) {
   xai_error err;
   int status = 0;
   if (column == 0 || column == 4)
-    status = xai__blocked_forward(b->e, &b->p, forward, &b->x, same, same, same, &b->z, &relu, &err);
+    status = xai__blocked_forward(b->e, &b->p, forward, &b->x, same, same, same, &b->z, &relu,
+                                  &err);
   else if (column == 1)
     status = xai__blocked_forward(b->e, &b->p, forward, &b->x, same, positive, positive, &b->z,
                                   &divide, &err);

@@ -176,7 +176,7 @@ static problem random_problem(void) {
   q.add = chance() % 3 ? NULL : noise(count(q.out));
   q.other = noise(count(q.out));
   q.by = chance() % 2 ? NULL : noise(count(q.out));
-  q.f = (xai__finish){.form = between(XAI__KEEP, XAI__GATE), .accumulate = chance() % 3 == 0,
+  q.f = (xai__finish){.form = (int)between(XAI__KEEP, XAI__GATE), .accumulate = chance() % 3 == 0,
                       .low = chance() % 2 ? 0 : -1, .high = chance() % 2 ? 2 : INFINITY,
                       .coef = -1.5f, .stabilizer = chance() % 2 ? 0.25f : 0, .edit = any_edit(),
                       .by_sign = chance() % 2 ? 1 : -1};
@@ -302,7 +302,8 @@ static float *solve(xai__engine *e, const problem *q) {
   xai__pack(e, &q->p, form, packed);
   const int status =
       q->adjoint ? xai__blocked_adjoint(e, &q->p, packed, &x.b, q->we, &t[0].b, &f, NULL)
-                 : xai__blocked_forward(e, &q->p, packed, &x.b, q->xe, q->we, q->be, &t[0].b, &f, NULL);
+                 : xai__blocked_forward(e, &q->p, packed, &x.b, q->xe, q->we, q->be, &t[0].b, &f,
+                                        NULL);
   ck_assert_int_eq(status, XAI_OK);
   float *z = values_of(e, &t[0].b);
   free(packed);

@@ -41,6 +41,8 @@ INLINE void tile_of(const int P, const int Q, const int N, const int S, const bo
         const float *a0 = x0 + at + tap[i], *a1 = x1 + at + tap[i];
         for (int64_t k = 0; k < channels; k++, a0++, a1++, w += row) {
           V y[WIDE];
+          if (!ONE) UNROLL for (int v = 0; v < N * VECTOR; v += 16)
+            __builtin_prefetch(w + t->ahead + v, 0, 2);
           UNROLL for (int v = 0; v < N; v++)
             y[v] = edited_weight(form, load(w + v * VECTOR), pos, neg);
           UNROLL for (int q = 0; q < Q; q++) {
@@ -337,9 +339,8 @@ INLINE V stabilized_ratio(V r, V v, V e) {
   return select_positive(size, r / d, size);
 }
 
-INLINE V finished(const int form, const xai__finish_run *run, V v, const float *other,
+INLINE V finished(const int form, const xai__finish *f, bool guarded, V v, const float *other,
                   const float *by) {
-  const xai__finish *f = run->f;
   const V zero = SPLAT(0.0f);
   if (form == XAI__CLIP) return MIN(SPLAT(f->high), MAX(SPLAT(f->low), v));
   if (form == XAI__BEND) return edited_value(f->edit, v);
@@ -347,7 +348,7 @@ INLINE V finished(const int form, const xai__finish_run *run, V v, const float *
   if (form == XAI__GATE) return select_positive(load(other), v, zero);
   if (form == XAI__DIVIDE) {
     const V ratio = SPLAT(f->coef) * stabilized_ratio(load(other), v, SPLAT(f->stabilizer));
-    v = run->guarded ? select_positive(MAX(v, -v), ratio, v) : ratio;
+    v = guarded ? select_positive(MAX(v, -v), ratio, v) : ratio;
     return by ? select_positive(SPLAT(f->by_sign) * load(by), v, zero) : v;
   }
   return v;
@@ -355,31 +356,39 @@ INLINE V finished(const int form, const xai__finish_run *run, V v, const float *
 
 static const float first_lanes[2 * XAI__BLOCK] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
 
-INLINE void finish_as(const int form, const xai__finish_run *r, int pixels, const float *acc,
-                      int64_t acc_step) {
-  const float *keep = first_lanes + XAI__BLOCK - r->lanes;
-  for (int p = 0; p < pixels; p++, acc += acc_step)
-    UNROLL for (int v = 0; v < XAI__BLOCK; v += VECTOR) {
-      V a = load(acc + v);
-      if (r->bias) a += load(r->bias + v);
-      if (r->add) a += load(r->add + p * r->step + v);
-      a = finished(form, r, a, r->other + p * r->step + v,
-                   r->by ? r->by + p * r->step + v : NULL);
-      if (r->lanes < XAI__BLOCK) a = select_positive(load(keep + v), a, SPLAT(0.0f));
-      float *z = r->z + p * r->step + v;
-      if (r->f->accumulate) a += load(z);
-      store(z, a);
+/* Copies, which no store can change, stay in registers. plain: nothing to add, all lanes. */
+INLINE void finish_as(const int form, const bool plain, const xai__finish_run *run, int pixels,
+                      const float *acc, int64_t acc_step) {
+  const xai__finish_run r = *run;
+  const xai__finish f = *r.f;
+  const float *keep = first_lanes + XAI__BLOCK - r.lanes;
+  for (int v = 0; v < XAI__BLOCK; v += VECTOR) {
+    V bias = SPLAT(0.0f);
+    if (r.bias) bias = load(r.bias + v);
+    for (int64_t p = 0, at = v; p < pixels; p++, at += r.step) {
+      V a = load(acc + p * acc_step + v) + bias;
+      if (!plain && r.add) a += load(r.add + at);
+      a = finished(form, &f, r.guarded, a, r.other + at, r.by ? r.by + at : NULL);
+      if (!plain && r.lanes < XAI__BLOCK) a = select_positive(load(keep + v), a, SPLAT(0.0f));
+      if (!plain && f.accumulate) a += load(r.z + at);
+      store(r.z + at, a);
     }
+  }
 }
 
+#define FINISH_CASE(form)                                        \
+  case form:                                                     \
+    if (plain)                                                   \
+      finish_as(form, true, r, pixels, acc, acc_step);           \
+    else                                                         \
+      finish_as(form, false, r, pixels, acc, acc_step);          \
+    break;
+
 static void finish(const xai__finish_run *r, int pixels, const float *acc, int64_t acc_step) {
+  const bool plain = !r->add && !r->f->accumulate && r->lanes == XAI__BLOCK;
   switch (r->f->form) {
-    case XAI__KEEP: finish_as(XAI__KEEP, r, pixels, acc, acc_step); break;
-    case XAI__CLIP: finish_as(XAI__CLIP, r, pixels, acc, acc_step); break;
-    case XAI__BEND: finish_as(XAI__BEND, r, pixels, acc, acc_step); break;
-    case XAI__DIVIDE: finish_as(XAI__DIVIDE, r, pixels, acc, acc_step); break;
-    case XAI__TIMES: finish_as(XAI__TIMES, r, pixels, acc, acc_step); break;
-    case XAI__GATE: finish_as(XAI__GATE, r, pixels, acc, acc_step); break;
+    FINISH_CASE(XAI__KEEP) FINISH_CASE(XAI__CLIP) FINISH_CASE(XAI__BEND)
+    FINISH_CASE(XAI__DIVIDE) FINISH_CASE(XAI__TIMES) FINISH_CASE(XAI__GATE)
   }
 }
 

@@ -19,6 +19,7 @@ typedef struct xai__tile {
   int64_t step;       /* floats between pixels: a multiple of 16, or of an image 1, 2, ... */
   int64_t piece;      /* blocks of a piece of the sum */
   int lanes;          /* of a row of weights: 32 or 16 */
+  int64_t ahead;      /* floats from the weights to the next ones, to be fetched; 0: none */
   xai__edit we;       /* LINEAR */
 } xai__tile;
 

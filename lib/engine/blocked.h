@@ -82,7 +82,8 @@ typedef struct xai__pooling {
 
 void xai__blocked_pool(xai__engine *e, const xai__pooling *p, const xai__blocked *x,
                        const xai__blocked *y);
-/* g += the transpose applied to s: to the winner (the first on ties), or spread. MEAN needs no x. */
+/* g += the transpose applied to s: to the winner (the first on ties), or spread; then x is not
+ * read. */
 void xai__blocked_pool_back(xai__engine *e, const xai__pooling *p, const xai__blocked *x,
                             const xai__blocked *s, const xai__blocked *g);
 

@@ -7,7 +7,7 @@
  * weights are read once a task, from end to end. */
 #include "engine/blocked_inside.h"
 
-#define PIECE_TERMS 256             /* of a sum, before it is added up */
+#define PIECE_TERMS 288             /* of a sum, before it is added up */
 #define IMAGE_TERMS 64              /* the same, of images */
 #define NEAR_FLOATS (96 * 1024)     /* of x that a task keeps near while chunks of weights pass */
 #define WEIGHTS_NEAR (256 * 1024)   /* floats of weights that may pass once more */
@@ -16,7 +16,7 @@
 
 /* ---- a task ---- */
 
-/* A row of pixels is cut into `pieces[0]` of width[0], then pieces[1] of width[1] = width[0] - 1. */
+/* A row of pixels is cut into pieces[0] of width[0], then pieces[1] of width[1] = width[0] - 1. */
 typedef struct cut {
   int64_t pieces[2], width[2];
 } cut;
@@ -65,8 +65,8 @@ void xai__gather_finish(const xai__gather *j, const xai__finish_run *at, int64_t
 }
 
 /* One or two result rows, against one chunk of weights. */
-static void chunk_of_rows(const xai__gather *j, const xai__tile *t, const cut *k, const xai__line *lines,
-                          int rows, const float *w) {
+static void chunk_of_rows(const xai__gather *j, const xai__tile *t, const cut *k,
+                          const xai__line *lines, int rows, const float *w) {
   float acc[XAI__TILE_PIXELS * XAI__CHUNK] __attribute__((aligned(64)));
   const int blocks = t->lanes / XAI__BLOCK;
   for (int kind = 0; kind < 2; kind++) {
@@ -122,6 +122,7 @@ static void task(void *ctx, int64_t index, int thread) {
       const int n = (int)at_most(2, rows.end - r);
       for (int i = 0; i < n; i++)
         xai__gather_line(j, r + i, group, block, t.lanes / XAI__BLOCK, &lines[i]);
+      t.ahead = c + 1 < chunks.end && r == rows.begin ? t.lanes * j->terms : 0;
       chunk_of_rows(j, &t, &k, lines, n, w);
     }
   }
@@ -279,8 +280,8 @@ static int check_border(const xai__filters *f, const xai__blocked *x, xai_error 
   const int64_t need = xai__blocked_border(f->p, f->adjoint ? XAI__PACK_ADJOINT
                                                             : XAI__PACK_FORWARD);
   if (x->plain || x->border >= need) return XAI_OK;
-  return xai__fail(err, XAI_E_UNSUPPORTED, NULL, "a blocked tensor has a border of %lld, needs %lld",
-                   (long long)x->border, (long long)need);
+  return xai__fail(err, XAI_E_UNSUPPORTED, NULL,
+                   "a blocked tensor has a border of %lld, needs %lld", (long long)x->border, (long long)need);
 }
 
 static int convolve(xai__engine *e, const xai__filters *f, const float *packed,
@@ -321,8 +322,9 @@ int xai__blocked_adjoint(xai__engine *e, const xai__product *p, const float *pac
   const xai__filters filters = xai__filters_of(p, XAI__PACK_ADJOINT);
   const size_t mark = xai__scratch_mark(e);
   const int status =
-      filters.columns ? xai__blocked_image_adjoint(e, &filters, packed, s, we, g, f, err)
-                      : convolve(e, &filters, packed, s, xai__identity, we, xai__identity, g, f, err);
+      filters.columns
+          ? xai__blocked_image_adjoint(e, &filters, packed, s, we, g, f, err)
+          : convolve(e, &filters, packed, s, xai__identity, we, xai__identity, g, f, err);
   xai__scratch_release(e, mark);
   return status;
 }

@@ -104,7 +104,8 @@ static void task(void *ctx, int64_t index, int thread) {
   const job *j = ctx;
   const xai__product *p = j->f->p;
   const int64_t item = index / j->tasks_an_item, begin = index % j->tasks_an_item * j->rows;
-  const int64_t end = at_most(begin + j->rows, j->g->h), n_sums = p->c * j->rows * j->phases * j->line;
+  const int64_t end = at_most(begin + j->rows, j->g->h);
+  const int64_t n_sums = p->c * j->rows * j->phases * j->line;
   float *sums = j->scratch + (size_t)thread * j->size, *columns = sums + n_sums;
   float *lanes = columns + j->columns * j->s->w, *line = lanes + XAI__CHUNK * j->s->w;
   memset(sums, 0, (size_t)n_sums * sizeof *sums);

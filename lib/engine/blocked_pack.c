@@ -108,6 +108,7 @@ int64_t xai__blocked_border(const xai__product *p, xai__pack_form form) {
 /* ---- packing: a task is some chunks ---- */
 
 typedef struct packing {
+  const xai__kernels *k;
   const xai__filters *f;
   xai__edit we;
   int64_t phase, chunks; /* of a group */
@@ -136,6 +137,49 @@ static float weight(const xai__filters *f, xai__edit we, int64_t g, int64_t o, i
   return xai__edited(we, p->w[(small * p->c + large % p->c) * taps + t]);
 }
 
+/* The kernel element of a phase's tap. */
+static int64_t element_of(const packing *j, int64_t t) {
+  const xai__axis *y = &j->axis[0], *x = &j->axis[1];
+  if (j->f->columns) return 0;
+  return (y->tap + t / x->taps * y->tap_step) * j->f->p->kernel[2] + x->tap +
+         t % x->taps * x->tap_step;
+}
+
+#define MOST_TAPS 64 /* of a channel whose kernels are turned at once */
+
+/* Neither groups side by side nor an edit: a channel's kernels are turned, then their rows put
+ * where they belong. Rows of one tap lie `channels` apart. */
+static void turn_channels(const packing *j, int64_t g, int64_t first, int lanes, int64_t b,
+                          int64_t channels, const int64_t *element, int64_t taps, float *to) {
+  const xai__filters *f = j->f;
+  const xai__product *p = f->p;
+  const int64_t all = p->kernel[1] * p->kernel[2];
+  const int64_t of_small = p->c * all, of_large = all;
+  const int64_t of_out = f->adjoint ? of_large : of_small;
+  const int64_t of_in = f->adjoint ? of_small : of_large;
+  const int n = (int)at_most(lanes, f->out - first);
+  const float *from = p->w + g * p->m * of_small + first * of_out + b * of_in;
+  float rows[MOST_TAPS * XAI__CHUNK];
+  if (all == 1 && taps == 1) {
+    (f->adjoint ? j->k->copy : j->k->transpose)(from, f->adjoint ? of_in : of_out, n, channels,
+                                                lanes, to);
+    return;
+  }
+  for (int64_t i = 0; i < channels; i++, from += of_in) {
+    j->k->transpose(from, of_out, n, all, lanes, rows);
+    for (int64_t t = 0; t < taps; t++)
+      memcpy(to + (t * channels + i) * lanes, rows + element[t] * lanes,
+             (size_t)lanes * sizeof *to);
+  }
+}
+
+static bool turns(const packing *j) {
+  const xai__filters *f = j->f;
+  const xai__product *p = f->p;
+  return !f->depthwise && !f->columns && f->groups == p->groups &&
+         xai__edit_is_identity(j->we) && p->kernel[1] * p->kernel[2] <= MOST_TAPS;
+}
+
 static void pack_chunk(const packing *j, int64_t g, int64_t chunk) {
   const xai__filters *f = j->f;
   const xai__axis *y = &j->axis[0], *x = &j->axis[1];
@@ -143,15 +187,21 @@ static void pack_chunk(const packing *j, int64_t g, int64_t chunk) {
   const int64_t out = round_up(f->out, XAI__BLOCK), first = chunk * XAI__CHUNK;
   const int64_t lanes = out - first < XAI__CHUNK ? out - first : XAI__CHUNK;
   float *to = j->to + (g * out + first) * f->in * taps;
-  for (int64_t b = 0; b < f->in; b += XAI__BLOCK)
-    for (int64_t t = 0; t < taps; t++) {
-      const int64_t ty = f->columns ? 0 : y->tap + t / x->taps * y->tap_step;
-      const int64_t tx = f->columns ? 0 : x->tap + t % x->taps * x->tap_step;
-      const int64_t element = ty * f->p->kernel[2] + tx;
-      for (int64_t i = b; i < b + XAI__BLOCK && i < f->in; i++)
-        for (int64_t l = 0; l < lanes; l++)
-          *to++ = first + l < f->out ? weight(f, j->we, g, first + l, i, element) : 0;
+  const bool turned = turns(j);
+  int64_t element[MOST_TAPS];
+  for (int64_t t = 0; turned && t < taps; t++) element[t] = element_of(j, t);
+  for (int64_t b = 0; b < f->in; b += XAI__BLOCK) {
+    const int64_t channels = at_most(XAI__BLOCK, f->in - b);
+    if (turned) {
+      turn_channels(j, g, first, (int)lanes, b, channels, element, taps, to);
+      to += channels * taps * lanes;
+      continue;
     }
+    for (int64_t t = 0; t < taps; t++)
+      for (int64_t i = b; i < b + channels; i++)
+        for (int64_t l = 0; l < lanes; l++)
+          *to++ = first + l < f->out ? weight(f, j->we, g, first + l, i, element_of(j, t)) : 0;
+  }
 }
 
 static void pack_chunks(void *ctx, int64_t begin, int64_t end) {
@@ -161,7 +211,8 @@ static void pack_chunks(void *ctx, int64_t begin, int64_t end) {
 
 void xai__pack_edited(xai__engine *e, const xai__filters *f, xai__edit we, float *to) {
   const int64_t phases = xai__filters_phases(f);
-  packing j = {.f = f, .we = we, .chunks = round_up(f->out, XAI__CHUNK) / XAI__CHUNK, .to = to};
+  packing j = {.k = &e->k, .f = f, .we = we, .to = to};
+  j.chunks = ceil_div(f->out, XAI__CHUNK);
   for (j.phase = 0; j.phase < phases; j.phase++) {
     xai__filters_axes(f, j.phase, j.axis);
     xai__parallel(e, f->groups * j.chunks, 1, pack_chunks, &j);

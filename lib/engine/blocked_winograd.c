@@ -2,9 +2,9 @@
  *
  * A tile of 4x4 results needs 6x6 of the input. With d the input, g the weights,
  *   y = A' [ (G g G') . (B' d B) ] A,
- * the product summed over channels: 36 products of matrices, which the tile kernel does with Winograd
- * tiles for pixels. Points 0, +-1/sqrt 2, +-sqrt 2, infinity lose least: 1e-6 to 2e-6 of the largest
- * result. Weights are transformed as they are needed, from what the direct kernel reads.
+ * the product summed over channels: 36 products of matrices, which the tile kernel does with
+ * Winograd tiles for pixels. Points 0, +-1/sqrt 2, +-sqrt 2, infinity lose least: 1e-6 to 2e-6 of
+ * the largest result. Weights are transformed as needed, from what the direct kernel reads.
  *
  * Where a denominator is near 0 next to large ones, only rounding is left: the guard makes such a
  * result 0, and a division serves 0 there. */
