@@ -392,6 +392,40 @@ static void finish(const xai__finish_run *r, int pixels, const float *acc, int64
   }
 }
 
+/* ---- maxima ---- */
+
+static void greatest(const float *x, int64_t pitch, int64_t step, int64_t rows, int64_t columns,
+                     float *top, float *winner) {
+  for (int l = 0; l < XAI__BLOCK; l += VECTOR) {
+    V most = SPLAT(0.0f), who = SPLAT(0.0f);
+    float tap = 0;
+    if (rows > 0 && columns > 0) most = load(x + l);
+    for (int64_t r = 0; r < rows; r++)
+      for (int64_t c = 0; c < columns; c++, tap++) {
+        const V t = load(x + r * pitch + c * step + l), more = t - most;
+        most = select_positive(more, t, most);
+        if (winner) who = select_positive(more, SPLAT(tap), who);
+      }
+    store(top + l, most);
+    if (winner) store(winner + l, who);
+  }
+}
+
+static void route(const float *winner, const float *s, float *g, int64_t pitch, int64_t step,
+                  int64_t rows, int64_t columns) {
+  const V half = SPLAT(0.5f), zero = SPLAT(0.0f);
+  for (int l = 0; l < XAI__BLOCK; l += VECTOR) {
+    const V who = load(winner + l), v = load(s + l);
+    float tap = 0;
+    for (int64_t r = 0; r < rows; r++)
+      for (int64_t c = 0; c < columns; c++, tap++) {
+        const V away = who - SPLAT(tap);
+        float *to = g + r * pitch + c * step + l;
+        store(to, load(to) + select_positive(half - MAX(away, -away), v, zero));
+      }
+  }
+}
+
 /* ---- layouts ---- */
 
 static void interleave(const float *from, int64_t plane, int c, int64_t n, float *to) {
@@ -429,5 +463,5 @@ static void separate(const float *from, int c, int64_t n, float *to, int64_t pla
 
 void FILL(xai__block_kernels *k) {
   *k = (xai__block_kernels){HALF, half, tile, depthwise, finish, winograd_input,
-                             winograd_weights, winograd_output, interleave, separate};
+                             winograd_weights, winograd_output, greatest, route, interleave, separate};
 }

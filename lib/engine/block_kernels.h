@@ -54,6 +54,12 @@ typedef struct xai__block_kernels {
   void (*winograd_weights)(xai__edit we, const float *w, const int64_t tap[9], int lanes,
                            float *to, int64_t step);
   void (*winograd_output)(const float *m, int64_t step, const float *bias, float guard, float *to);
+  /* Of the taps x[r * pitch + c * step][16], r < rows, c < columns, in order: the greatest, and
+   * (unless NULL) the number of the first that is it; then g at that tap += s. */
+  void (*greatest)(const float *x, int64_t pitch, int64_t step, int64_t rows, int64_t columns,
+                   float *top, float *winner);
+  void (*route)(const float *winner, const float *s, float *g, int64_t pitch, int64_t step,
+                int64_t rows, int64_t columns);
   /* to[i][16] from channels[c * plane + i], 0 for lanes past c; and back (add: to +=) */
   void (*interleave)(const float *from, int64_t plane, int c, int64_t n, float *to);
   void (*separate)(const float *from, int c, int64_t n, float *to, int64_t plane, bool add);

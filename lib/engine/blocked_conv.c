@@ -227,23 +227,28 @@ static int source_of_image(xai__engine *e, const xai__filters *f, const xai__blo
   return XAI_OK;
 }
 
-/* A blocked tensor, edited. */
+/* A blocked tensor, edited: borders and spare lanes stay 0, also where all else becomes 1. */
 typedef struct editing {
+  const xai__kernels *k;
   const xai__blocked *from;
   xai__blocked to;
   xai__edit edit;
 } editing;
 
-static void edit_rows(void *ctx, int64_t begin, int64_t end) {
+static void edit_range(void *ctx, int64_t begin, int64_t end) {
   const editing *j = ctx;
-  const int64_t blocks = xai__blocked_blocks(j->from);
+  memcpy(j->to.data + begin, j->from->data + begin, (size_t)(end - begin) * sizeof(float));
+  j->k->edit(j->edit, j->to.data + begin, end - begin);
+}
+
+static void ones_in_rows(void *ctx, int64_t begin, int64_t end) {
+  const editing *j = ctx;
+  const int64_t blocks = xai__blocked_blocks(&j->to);
   for (int64_t i = begin; i < end; i++) {
-    const int64_t y = i % j->from->h, b = i / j->from->h % blocks, n = i / j->from->h / blocks;
-    const float *from = xai__blocked_row(j->from, n, b, y);
+    const int64_t y = i % j->to.h, b = i / j->to.h % blocks, n = i / j->to.h / blocks;
     float *to = xai__blocked_row(&j->to, n, b, y);
-    const int64_t lanes = at_most(XAI__BLOCK, j->from->c - b * XAI__BLOCK);
-    for (int64_t p = 0; p < j->from->w * XAI__BLOCK; p++)
-      to[p] = p % XAI__BLOCK < lanes ? xai__edited(j->edit, from[p]) : 0;
+    for (int64_t p = 0; p < j->to.w * XAI__BLOCK; p++)
+      to[p] = b * XAI__BLOCK + p % XAI__BLOCK < j->to.c;
     xai__blocked_clear_border(&j->to, n, b, y);
   }
 }
@@ -251,12 +256,14 @@ static void edit_rows(void *ctx, int64_t begin, int64_t end) {
 static int source_of(xai__engine *e, const xai__filters *f, const xai__blocked *x, xai__edit xe,
                      xai__source *s, xai_error *err) {
   if (x->plain) return source_of_image(e, f, x, xe, s, err);
-  editing j = {x, *x, xe};
+  editing j = {&e->k, x, *x, xe};
   if (!xai__edit_is_identity(xe)) {
     j.to.data = xai__scratch(e, (size_t)xai__blocked_count(x), sizeof(float), err);
     if (!j.to.data) return xai__no_memory(err);
-    xai__parallel(e, x->n * xai__blocked_blocks(x) * x->h, 8192 / (x->w * XAI__BLOCK + 1) + 1,
-                  edit_rows, &j);
+    if (xe.form == XAI__ONES)
+      xai__parallel(e, x->n * xai__blocked_blocks(x) * x->h, 16, ones_in_rows, &j);
+    else
+      xai__parallel(e, xai__blocked_count(x), 16384, edit_range, &j);
   }
   const int64_t plane = xai__blocked_plane(x);
   *s = (xai__source){xai__blocked_row(&j.to, 0, 0, 0), xai__blocked_blocks(x) * plane, plane,

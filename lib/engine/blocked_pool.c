@@ -2,6 +2,7 @@
 #include "engine/blocked_inside.h"
 
 typedef struct job {
+  const xai__block_kernels *k;
   const xai__pooling *p;
   const xai__blocked *x, *y; /* x NULL: a mean's transpose */
   const xai__blocked *g;     /* of x's shape; NULL: forward */
@@ -18,6 +19,8 @@ static int64_t taps_before(int64_t start, int64_t step, int64_t kernel, int64_t 
 
 static span span_at(const xai__pooling *p, int d, int64_t o, int64_t extent) {
   const int64_t start = o * p->stride[d] - p->pad[d], step = p->dilation[d];
+  if (start >= 0 && start + (p->kernel[d] - 1) * step < extent) /* no division inside */
+    return (span){start, p->kernel[d], p->kernel[d]};
   const int64_t skip = start < 0 ? ceil_div(-start, step) : 0;
   const int64_t n = taps_before(start, step, p->kernel[d], extent);
   return (span){start + skip * step, n > skip ? n - skip : 0,
@@ -28,6 +31,11 @@ static float taps_counted(const xai__pooling *p, const span *v, const span *u) {
   return (float)(p->include_pad ? v->counted * u->counted : v->n * u->n);
 }
 
+/* Where the first tap of a window lies in a plane. */
+static int64_t first_tap(const xai__blocked *b, const span *v, const span *u) {
+  return v->first * xai__blocked_pitch(b) + u->first * XAI__BLOCK;
+}
+
 /* Calls for each tap, in order, with its address in a row-major plane of b. */
 #define EACH_TAP(j, b, base, v, u, t, ...)                                                    \
   for (int64_t a_ = 0; a_ < (v)->n; a_++)                                                      \
@@ -36,22 +44,6 @@ static float taps_counted(const xai__pooling *p, const span *v, const span *u) {
           ((u)->first + b_ * (j)->p->dilation[1]) * XAI__BLOCK;                                 \
       __VA_ARGS__                                                                              \
     }
-
-/* The window's greatest and the number of the first tap that has it, channel by channel. */
-static void greatest(const job *j, const float *x, const span *v, const span *u, float *top,
-                     float *winner) {
-  float tap = 0;
-  const float *t;
-  for (int l = 0; l < XAI__BLOCK; l++) top[l] = winner[l] = 0;
-  EACH_TAP(j, j->x, x, v, u, t, {
-    for (int l = 0; l < XAI__BLOCK; l++) {
-      const bool wins = tap == 0 || t[l] > top[l];
-      winner[l] = wins ? tap : winner[l];
-      top[l] = wins ? t[l] : top[l];
-    }
-    tap++;
-  })
-}
 
 static void mean(const job *j, const float *x, const span *v, const span *u, float *to) {
   double sum[XAI__BLOCK] = {0};
@@ -66,8 +58,8 @@ static void mean(const job *j, const float *x, const span *v, const span *u, flo
 static void pool_rows(void *ctx, int64_t begin, int64_t end) {
   const job *j = ctx;
   const xai__blocked *y = j->y;
-  const int64_t blocks = xai__blocked_blocks(y);
-  float winner[XAI__BLOCK];
+  const int64_t blocks = xai__blocked_blocks(y), step = j->p->dilation[1] * XAI__BLOCK;
+  const int64_t pitch = j->p->dilation[0] * xai__blocked_pitch(j->x);
   for (int64_t i = begin; i < end; i++) {
     const int64_t row = i % y->h, block = i / y->h % blocks, item = i / y->h / blocks;
     const span v = span_at(j->p, 0, row, j->x->h);
@@ -77,7 +69,7 @@ static void pool_rows(void *ctx, int64_t begin, int64_t end) {
     for (int64_t o = 0; o < y->w; o++, to += XAI__BLOCK) {
       const span u = span_at(j->p, 1, o, j->x->w);
       if (j->p->kind == XAI__POOL_MAX)
-        greatest(j, x, &v, &u, to, winner);
+        j->k->greatest(x + first_tap(j->x, &v, &u), pitch, step, v.n, u.n, to, NULL);
       else
         mean(j, x, &v, &u, to);
     }
@@ -86,7 +78,7 @@ static void pool_rows(void *ctx, int64_t begin, int64_t end) {
 
 void xai__blocked_pool(xai__engine *e, const xai__pooling *p, const xai__blocked *x,
                        const xai__blocked *y) {
-  job j = {.p = p, .x = x, .y = y};
+  job j = {.k = &e->block_kernels, .p = p, .x = x, .y = y};
   const int64_t work = y->w * p->kernel[0] * p->kernel[1] * XAI__BLOCK;
   xai__parallel(e, y->n * xai__blocked_blocks(y) * y->h, 16384 / (work + 1) + 1, pool_rows, &j);
 }
@@ -95,18 +87,18 @@ void xai__blocked_pool(xai__engine *e, const xai__pooling *p, const xai__blocked
 
 static void back(const job *j, const float *x, const span *v, const span *u, const float *s,
                  float *g) {
-  float top[XAI__BLOCK], winner[XAI__BLOCK], tap = 0, *t;
+  float top[XAI__BLOCK], winner[XAI__BLOCK], *t;
   if (j->p->kind == XAI__POOL_MEAN) {
     const float n = taps_counted(j->p, v, u);
     for (int l = 0; l < XAI__BLOCK; l++) top[l] = n > 0 ? s[l] / n : 0;
     EACH_TAP(j, j->g, g, v, u, t, { for (int l = 0; l < XAI__BLOCK; l++) t[l] += top[l]; })
     return;
   }
-  greatest(j, x, v, u, top, winner);
-  EACH_TAP(j, j->g, g, v, u, t, {
-    for (int l = 0; l < XAI__BLOCK; l++) t[l] += winner[l] == tap ? s[l] : 0;
-    tap++;
-  })
+  const int64_t step = j->p->dilation[1] * XAI__BLOCK, rows = j->p->dilation[0];
+  j->k->greatest(x + first_tap(j->x, v, u), rows * xai__blocked_pitch(j->x), step, v->n, u->n, top,
+                 winner);
+  j->k->route(winner, s, g + first_tap(j->g, v, u), rows * xai__blocked_pitch(j->g), step, v->n,
+              u->n);
 }
 
 static void pool_back_planes(void *ctx, int64_t begin, int64_t end) {
@@ -129,7 +121,7 @@ static void pool_back_planes(void *ctx, int64_t begin, int64_t end) {
 
 void xai__blocked_pool_back(xai__engine *e, const xai__pooling *p, const xai__blocked *x,
                             const xai__blocked *s, const xai__blocked *g) {
-  job j = {.p = p, .x = p->kind == XAI__POOL_MAX ? x : NULL, .y = s, .g = g};
+  job j = {.k = &e->block_kernels, .p = p, .x = p->kind == XAI__POOL_MAX ? x : NULL, .y = s, .g = g};
   const int64_t work = s->h * s->w * p->kernel[0] * p->kernel[1] * XAI__BLOCK;
   xai__parallel(e, s->n * xai__blocked_blocks(s), 16384 / (work + 1) + 1, pool_back_planes, &j);
 }
