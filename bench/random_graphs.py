@@ -367,8 +367,11 @@ def resized(g):
     scales = [1, 1, *(float(g.one_of(.5, .75, 1, 1.5, 2, 3)) for _ in (0, 1))]
     more = {'nearest_mode': g.one_of('round_prefer_floor', 'floor', 'ceil', 'round_prefer_ceil')} if mode == 'nearest' else {}
     where = g.one_of('half_pixel', 'asymmetric', 'align_corners', 'pytorch_half_pixel')
-    if min(s * f for s, f in zip(g.shapes[x], scales)) < 1:
+    sizes = [s * f for s, f in zip(g.shapes[x], scales)]
+    if min(sizes) < 1:
         return
+    if any(s % 1 for s in sizes) and where == 'align_corners':
+        where = 'half_pixel'  # ONNX aligns the corners of s, onnxruntime those of what is left of it
     g.node('Resize', [x, '', g.const(np.array(scales, np.float32))], mode=mode,
            coordinate_transformation_mode=where, **more)
 

@@ -18,20 +18,24 @@ def network(make):
     return make
 
 
-def settle(net):
-    """Statistics, scales and biases as if trained, so that folding and shifts matter."""
+def settle(net, inputs):
+    """Scales and biases as if trained, so that folding and shifts matter; statistics of a batch of noise, without
+    which a deep signal fades to nothing."""
     g = torch.Generator().manual_seed(1)
+    norms = [m for m in net.modules() if isinstance(m, nn.BatchNorm2d)]
     with torch.no_grad():
         for m in net.modules():
-            if isinstance(m, (nn.BatchNorm1d, nn.BatchNorm2d)):
-                m.running_mean.copy_(0.1 * torch.randn(m.num_features, generator=g))
-                m.running_var.copy_(0.5 + torch.rand(m.num_features, generator=g))
             if getattr(m, 'weight', None) is not None and m.weight.dim() == 1:
                 m.weight.copy_(0.5 + torch.rand(m.weight.shape, generator=g))
             elif isinstance(m, nn.Linear) and not m.weight.any():
                 m.weight.normal_(std=0.1, generator=g)
             if isinstance(getattr(m, 'bias', None), torch.Tensor):
                 m.bias.copy_(0.05 * torch.randn(m.bias.shape, generator=g))
+        net.eval()
+        for m in norms:
+            m.train().momentum = None
+        if norms:
+            net(*(torch.randn(4, *x.shape[1:], generator=g) for x in inputs.values()))
     return net.eval()
 
 
@@ -521,4 +525,4 @@ def make(name):
             other[k] = torch.randn(shape, generator=g)
         else:
             other[k] = torch.ones(shape, dtype=v.dtype) if 'mask' in k else torch.randint(1, 50, shape, generator=g)
-    return settle(net), inputs, dynamic, other
+    return settle(net, inputs), inputs, dynamic, other
