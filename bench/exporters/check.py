@@ -6,7 +6,7 @@ For every file: outputs within 1e-4 of onnxruntime's (of the largest), at both s
 within 1e-4 of torch's in float64 (of the largest, or 30 times what its own float32 differs);
 each method of relevance explains without a refused node, its account closes (what the sweep began
 with = what arrived + what the ledger says was lost, to 1e-5 of the largest relevance of a node), and both
-exporters' files get the same relevance, to 1e-3 of the largest, however they write a layer out. The last
+exporters' files get the same relevance, to 1e-2 of the largest (one merges BatchNormalization, and signed sums may nearly cancel). The last
 columns are the relevance that arrived, as a share of f, by method.
 """
 import json
@@ -102,7 +102,7 @@ def relevance(xai, method, model, given, folder, other):
     if abs(gap) > 1e-5 * largest:
         return arrived / f, f'the account is open by {gap:.3g} of {largest:.3g}'
     first = found[0].ravel()
-    if worst(first, other.setdefault(method, first)) > 1e-3:
+    if worst(first, other.setdefault(method, first)) > 1e-2:
         return arrived / f, f'the exporters differ by {worst(first, other[method]):.1e}'
     return arrived / f, None
 
