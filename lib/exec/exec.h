@@ -42,6 +42,7 @@ typedef struct xai__plan_request {
   bool everything; /* relevance of every value, not only on the way to `at` (ledger) */
   int source, n_at;
   const int *at;
+  bool winograd; /* products may be off by 5e-6 of the largest (xai__finish), where no rule sees it */
   xai__reads_fn reads; /* NULL: every step reads everything */
   void *reads_user;
 } xai__plan_request;
@@ -59,6 +60,7 @@ typedef struct xai__layer {
 typedef struct xai__unit {
   xai__step step; /* of the node: origin, operand, after[] */
   xai__layer layer;
+  bool winograd;
   int add;                    /* value, or -1 */
   const xai__node *activation; /* or NULL */
   int out;                     /* the value that result 0 is in the end, or -1 */
@@ -88,6 +90,7 @@ typedef struct xai__plan {
   bool *grad_written;   /* per value, during a sweep */
   int source, n_at;
   int *at;
+  bool winograd; /* as asked for */
   char *buffer;
   int64_t bytes;   /* of the buffer */
   int64_t scratch; /* an estimate of what the sweeps need on top */

@@ -124,6 +124,19 @@ static int plan_input(xai__planner *q, int i) {
   return XAI_OK;
 }
 
+/* In the units whose result no step divides by. */
+static void allow_winograd(xai__plan *p, bool allowed) {
+  p->winograd = allowed;
+  for (int u = 0; u < p->n_units && allowed; u++) {
+    p->unit[u].winograd = true;
+    for (int j = 0; j < p->n_steps; j++) {
+      const xai__step *s = &p->steps.v[p->step[j]];
+      if (s->origin == p->unit[u].step.origin && (p->reads[p->step[j]] & XAI__READS_OUT))
+        p->unit[u].winograd = false;
+    }
+  }
+}
+
 static int make(xai__planner *q) {
   xai__plan *p = q->p;
   const xai_graph *g = p->graph;
@@ -165,6 +178,7 @@ static int make(xai__planner *q) {
   if (q->r->reverse) XAI__TRY(xai__plan_steps(q));
   XAI__TRY(xai__plan_layouts(q));
   XAI__TRY(xai__plan_units(q));
+  allow_winograd(p, q->r->winograd);
   xai__plan_lives(q);
   estimate_scratch(p);
   return xai__plan_place(q);

@@ -51,7 +51,7 @@ static int run_layer(xai__plan *p, xai__unit *unit, xai__call *c, xai_error *err
   xai__layer_use u;
   xai__blocked x, z, add;
   xai__view room, *y = &c->out[0];
-  xai__finish finish = {.form = XAI__KEEP};
+  xai__finish finish = {.form = XAI__KEEP, .winograd = unit->winograd};
   xai__call act;
   bool done = false;
   XAI__TRY(xai__layer_open(p, &unit->step, &unit->layer, c, &u));

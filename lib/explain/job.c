@@ -30,6 +30,8 @@ int xai__job_plan(xai__job *j, int64_t times, xai__plan **out) {
   bool has_data = times == 1 && j->in.data[0]; /* a bill has none */
   xai__plan_request q = {.input = shape, .data = has_data ? j->in.data : NULL, .want = want, .n_want = j->n_at + 1, .reverse = true,
                          .fold = xai__method_fold(j->method, &j->params),
+                         .winograd = j->method->relevance && !j->method->own_sweep &&
+                                     xai__params_is(&j->params, "winograd", "on"),
                          .everything = j->r->ledger != 0, .source = j->source, .n_at = j->n_at,
                          .at = j->at,
                          .reads = j->method->own_sweep || j->r->ledger ? NULL : reads,

@@ -4,11 +4,12 @@
 #include "explain/explain.h"
 #include "op/check.h"
 
-#define RUN_SCHEMA "output=final|logit"
+#define RUN_SCHEMA "output=final|logit;winograd=on|off"
 
 typedef struct run {
   const char **name; /* of the results */
   int *value, n;
+  bool winograd;
 } run;
 
 /* Which values to give back, and under which names. */
@@ -18,6 +19,7 @@ static int choose(const xai_session *s, const xai_request *r, xai__arena *a, run
   xai__params p = {0};
   for (size_t i = 0; i < r->n_params; i++)
     XAI__TRY(xai__params_set(&p, RUN_SCHEMA, "a run", &r->params[i], err));
+  out->winograd = !xai__params_is(&p, "winograd", "off");
   out->n = r->n_at ? (int)r->n_at : g->n_outputs;
   out->name = xai__arena_new(a, (size_t)out->n + 1, sizeof *out->name, err);
   out->value = xai__arena_new(a, (size_t)out->n + 1, sizeof *out->value, err);
@@ -60,7 +62,8 @@ int xai__run(xai_session *s, const xai_request *r, xai_result *out, xai_error *e
   xai__watch w = {r->cancel, r->progress, r->progress_user, xai__seconds(), 0, 1, NULL};
   int status = xai__inputs_read(s, r, false, &in, err);
   if (!status) status = choose(s, r, &in.arena, &what, err);
-  xai__plan_request q = {.input = in.shape, .data = in.data, .want = what.value, .n_want = what.n};
+  xai__plan_request q = {.input = in.shape, .data = in.data, .want = what.value, .n_want = what.n,
+                         .winograd = what.winograd};
   if (!status) status = xai__session_plan(s, &q, &p, err);
   if (!status) xai__session_make_room(s, p);
   if (!status) status = xai__forward(p, in.data, &w, err);
@@ -75,7 +78,8 @@ int xai__run_bill(xai_session *s, const xai_request *r, int64_t *bytes, xai_erro
   xai__plan *p = NULL;
   int status = xai__inputs_read(s, r, true, &in, err);
   if (!status) status = choose(s, r, &in.arena, &what, err);
-  xai__plan_request q = {.input = in.shape, .want = what.value, .n_want = what.n};
+  xai__plan_request q = {.input = in.shape, .want = what.value, .n_want = what.n,
+                         .winograd = what.winograd};
   if (!status) status = xai__session_plan(s, &q, &p, err);
   if (!status) *bytes = p->bytes + p->scratch + xai__arena_bytes(&p->arena) +
                         2 * xai__arena_bytes(&in.arena) + (1 << 14);

@@ -47,7 +47,7 @@ const xai__rule *xai__rule_at(size_t i); /* NULL past the end */
 /* Parameters that every relevance method takes besides its own, and three whose defaults vary. */
 #define XAI__RELEVANCE_SCHEMA                                                             \
   "bias=absorb|zero;activation=pass|gradient;maxpool=winner|proportional|average;"        \
-  "batchnorm=norm|pass;layernorm=lrp|pass;rewrite=on|off"
+  "batchnorm=norm|pass;layernorm=lrp|pass;rewrite=on|off;winograd=on|off"
 #define XAI__STABILIZER_SCHEMA "stabilizer=1e-6[0,inf];"
 #define XAI__PRODUCT_SCHEMA "mul=gate|uniform|value;softmax=lrp|detach|gradient;matmul=half|value;"
 

@@ -19,7 +19,7 @@ typedef struct context {
   bool fresh;                          /* dx holds nothing yet */
   int64_t n_z, items;                  /* floats of z; numbers along its first axis, */
   double size;                         /* of so many elements each */
-  bool negative_x;
+  bool negative_x, winograd;
 } context;
 
 static void name_edits(context *k, const xai__params *p) {
@@ -53,6 +53,17 @@ static xai__edit signed_edit(xai__edit e, float sign) {
   return e;
 }
 
+/* Terms of one sign: their sum is far from 0 where it matters, so Winograd's sums will do. */
+static bool of_one_sign(const context *k, int group) {
+  for (int i = 0; i < k->rule->n_terms; i++) {
+    const xai__rule_term *t = &k->rule->term[i];
+    if (t->group == group && ((t->w != XAI__POS && t->w != XAI__NEG) ||
+                              (t->x != XAI__POS && t->x != XAI__NEG)))
+      return false;
+  }
+  return true;
+}
+
 /* s = what `division` makes of z_g, the denominator of a group. */
 static int divided(context *k, int group, const xai__finish *division, const xai__blocked *s) {
   int last = -1;
@@ -63,7 +74,7 @@ static int divided(context *k, int group, const xai__finish *division, const xai
     const xai__rule_term *t = &k->rule->term[i];
     const xai__blocked *x = operand(k, t);
     if (t->group != group || !x) continue;
-    xai__finish f = i == last ? *division : (xai__finish){.form = XAI__KEEP};
+    xai__finish f = i == last ? *division : (xai__finish){.form = XAI__KEEP, .winograd = division->winograd};
     if (begun) f.add = s;
     XAI__TRY(xai__layer_forward(&k->u, x, k->edit[t->x], signed_edit(k->edit[t->w], t->sign),
                                 k->edit[t->b], s, &f));
@@ -139,12 +150,13 @@ static int run_group(context *k, int group, double *ledger) {
   if (!s.data) return k->err->status;
   xai__served served = k->rule->group[group].served;
   xai__finish division = {.form = XAI__DIVIDE,
+                          .winograd = k->winograd && of_one_sign(k, group),
                           .coef = k->coef[k->rule->group[group].coef],
                           .stabilizer = k->stabilizer,
                           .other = &k->R,
                           .by = served == XAI__ALL ? NULL : &k->z,
                           .by_sign = served == XAI__WHERE_POS ? 1 : -1};
-  xai__finish keep = {.form = XAI__KEEP};
+  xai__finish keep = {.form = XAI__KEEP, .winograd = division.winograd};
   if (k->rule->absolute) {
     XAI__TRY(divide_z(k, &division, &s, ledger));
   } else {
@@ -161,7 +173,7 @@ static int run_group(context *k, int group, double *ledger) {
     const xai__blocked *x = operand(k, t);
     if (t->group != group || !x) continue;
     xai__finish f = {.form = XAI__TIMES, .coef = t->sign, .other = x, .edit = k->edit[t->x],
-                     .accumulate = !k->fresh};
+                     .accumulate = !k->fresh, .winograd = division.winograd};
     status = xai__layer_adjoint(&k->u, &s, k->edit[t->w], &k->dx, &f);
     k->fresh = false;
   }
@@ -197,7 +209,8 @@ static int take_bounds(context *k, xai__rules *r, const xai__step *step, const x
 
 int xai__rule_terms(xai__rules *r, const xai__step *step, xai__call *c, const xai__assignment *a,
                     const xai__view *gout, const xai__view *gin, double *ledger) {
-  context k = {.engine = c->engine, .err = c->err, .rule = a->rule};
+  context k = {.engine = c->engine, .err = c->err, .rule = a->rule,
+               .winograd = r->plan->winograd};
   XAI__TRY(xai__layer_open(r->plan, step, &r->plan->layer[step - r->plan->steps.v], c, &k.u));
   int x = k.u.x;
   if (!gin[x].data) return XAI_OK;
