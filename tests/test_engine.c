@@ -274,6 +274,47 @@ START_TEST(products_agree_with_the_reference) {
 }
 END_TEST
 
+/* Large enough for each way of sharing the work: rows packed for all, lanes packed for all, sums cut
+ * into pieces. In place or packed before, by any number of threads: the same bits. */
+START_TEST(large_matrix_products) {
+  static const int64_t shapes[][3] = {{700, 400, 45}, {20, 3100, 70}, {3, 600, 100}, {200, 130, 333}};
+  const int64_t rows = shapes[_i][0], c = shapes[_i][1], m = shapes[_i][2];
+  float *x = noise(rows * c), *w = noise(c * m), *z = noise(rows * m), *first = noise(rows * m);
+  for (int isa = 1; isa <= 3; isa++)
+    for (int variant = 0; variant < 8; variant++) {
+      xai__engine *e = engine(variant & 1 ? 3 : 1, isa);
+      xai__product p = {.kind = XAI__MATMUL, .n = 1, .groups = 1, .c = c, .m = m, .batch = 1,
+                        .rows = rows, .w_batches = 1, .w_transposed = (variant & 4) != 0, .w = w};
+      float *packed = noise(xai__product_pack_count(e, &p));
+      if (variant & 2) {
+        xai__product_pack(e, &p, packed);
+        p.packed = packed;
+      }
+      ck_assert_int_eq(xai__product_forward(e, &p, x, xai__identity, xai__identity, xai__identity,
+                                            z, xai__set, NULL),
+                       XAI_OK);
+      if (variant & 3)
+        ck_assert_msg(!memcmp(z, first, (size_t)(rows * m) * sizeof *z), "isa %d, variant %d", isa,
+                      variant);
+      else
+        memcpy(first, z, (size_t)(rows * m) * sizeof *z);
+      for (int64_t i = variant & 3 ? rows * m : 0; i < rows * m; i++) {
+        double want = 0;
+        for (int64_t k = 0; k < c; k++)
+          want += (double)x[i / m * c + k] * (double)w[variant & 4 ? i % m * c + k : k * m + i % m];
+        if (!(fabs(want - (double)z[i]) < 1e-6 * (double)c))
+          ck_abort_msg("element %lld: %g, not %g", (long long)i, (double)z[i], want);
+      }
+      free(packed);
+      xai__engine_free(e);
+    }
+  free(x);
+  free(w);
+  free(z);
+  free(first);
+}
+END_TEST
+
 START_TEST(adjoint_is_the_transpose) {
   xai__engine *e = engine(2, 0);
   for (int i = 0; i < 300; i++) {
@@ -623,6 +664,7 @@ int main(void) {
   Suite *s = suite_create("engine");
   TCase *c = tcase_create("engine");
   tcase_add_test(c, products_agree_with_the_reference);
+  tcase_add_loop_test(c, large_matrix_products, 0, 4);
   tcase_add_test(c, adjoint_is_the_transpose);
   tcase_add_test(c, bits_do_not_depend_on_threads_or_batches);
   tcase_add_test(c, plain_products);

@@ -167,9 +167,9 @@ static int one_phase(xai__engine *e, const xai__convolution *c, const xai__windo
   if (!tap) return xai__no_memory(err);
   const int64_t *kernel = c->geometry.p->kernel;
   const bool whole = w->taps == kernel[0] * kernel[1] * kernel[2];
-  const filters f = {{c->tc, c->we, pack_filters, place_filters, NULL}, c, tap, w->taps, whole};
+  const filters f = {{c->tc, c->we, NULL, pack_filters, place_filters, NULL}, c, tap, w->taps, whole};
   for (int64_t t = 0; t < w->taps; t++) tap[t] = xai__window_tap(w, t);
-  const images m = {{c->n * w->positions, c->xe, pack_images, place_images, NULL}, c, w};
+  const images m = {{c->n * w->positions, c->xe, NULL, pack_images, place_images, NULL}, c, w};
   xai__problem p = {.batch = c->groups,
                     .k = c->sc * w->taps,
                     .row = &f.side,

@@ -88,11 +88,17 @@ typedef struct xai__product {
   bool w_transposed, w_left;                                        /* MATMUL */
   const float *w, *b;
   int64_t n_bias;
+  const float *packed; /* w as xai__product_pack makes it, for xai__product_forward; or NULL */
 } xai__product;
 
 int64_t xai__product_in_count(const xai__product *p);  /* elements of x */
 int64_t xai__product_out_count(const xai__product *p); /* elements of z */
 int64_t xai__product_weight_count(const xai__product *p);
+
+/* Weights packed once for many calls: MATMUL with one w and several rows; other products have 0
+ * floats. Depends on the engine's instruction set. */
+int64_t xai__product_pack_count(const xai__engine *e, const xai__product *p);
+void xai__product_pack(xai__engine *e, const xai__product *p, float *to);
 
 /* z (epilogue)= we(w) xe(x) + be(b). b absent or be none: no bias. */
 int xai__product_forward(xai__engine *e, const xai__product *p, const float *x, xai__edit xe,

@@ -1,9 +1,9 @@
 /* The blocked loops around the tile kernel.
  *
  * Where one product is spread over threads, its smaller side is packed once, by all of them, and a
- * task packs a piece of the other: rows, a block of them at a time, and then a panel of lanes (and a
- * part of the row tiles, where panels are few); or lanes, and then as many rows as stay in L2. Where
- * there are many batches, a task is a batch and packs both.
+ * task packs a piece of the other: rows, a block of them at a time, and then a panel of lanes (and
+ * a part of the row tiles, where panels are few); or lanes, and then as many rows as stay in L2.
+ * Where there are many batches, a task is a batch and packs both. Lanes may come packed already.
  *
  * A panel is multiplied with every row tile, and each tile finished while it is in L1.
  * Where K is too long for a packed panel to stay in L2, it is cut into pieces, and the partial
@@ -41,7 +41,8 @@ typedef struct job {
   int panel;           /* lanes of a full panel */
   size_t rows_size, panel_size, slots_size;
   float *packed_rows;  /* [1 or threads][rows_size] */
-  float *packed_panel; /* [threads or panels][panel_size] */
+  float *packed_panel; /* [threads, or panels if all are packed][panel_size] */
+  const float *all_panels; /* the latter, or the lanes' own; NULL: packed one by one */
   float *slots;        /* [threads][slots_size] */
   int64_t *row_at;     /* [1 or threads][row_block] */
 } job;
@@ -106,6 +107,9 @@ static int width_of(const job *j, int64_t lane) {
   return lanes_of(j, lane) > j->k->vector ? j->panel : j->k->vector;
 }
 
+/* Where the panel at `lane` begins among all, with slack for what packing spills. */
+static int64_t panel_at(int64_t k, int64_t lane) { return lane * (k + 1); }
+
 static void pack_lanes(const job *j, int64_t batch, int64_t lane, range k, float *to) {
   pack(j, j->p->lane, batch, lane, lanes_of(j, lane), k, width_of(j, lane), to);
 }
@@ -157,8 +161,7 @@ static xai__fetch after(const job *j, int64_t batch, int64_t i, int64_t lane, in
 
 /* The panel at `lane`, all of K; then comes, as a rule, the one at `then`. */
 static void panel(const job *j, area *s, int64_t lane, int64_t then, int thread) {
-  const size_t at = j->shared == LANES ? (size_t)(lane / j->panel) : (size_t)thread;
-  float *packed = j->packed_panel + at * j->panel_size;
+  const int width = width_of(j, lane);
   int64_t lane_at[XAI__MAX_LANES];
   s->lanes = (range){lane, lane + lanes_of(j, lane)};
   s->lane_at = lane_at;
@@ -166,9 +169,12 @@ static void panel(const job *j, area *s, int64_t lane, int64_t then, int thread)
   for (s->piece = 0; s->piece < j->k_pieces; s->piece++) {
     const range k = piece_of_k(j, s->piece);
     float *const slots = j->slots + (size_t)thread * j->slots_size;
-    if (j->shared == LANES) {
-      multiply(j, s, packed + k.begin * width_of(j, lane), (xai__fetch){0}, slots);
+    if (j->all_panels) {
+      const float *packed = j->all_panels + panel_at(j->p->k, lane) + k.begin * width;
+      const xai__fetch next = {packed + length(k) * width, width, length(k)};
+      multiply(j, s, packed, next, slots);
     } else {
+      float *packed = j->packed_panel + (size_t)thread * j->panel_size;
       pack_lanes(j, s->batch, lane, k, packed);
       multiply(j, s, packed, after(j, s->batch, s->piece, lane, then), slots);
     }
@@ -200,7 +206,7 @@ static void shared_lanes(void *ctx, int64_t i, int thread) {
   const job *j = ctx;
   (void)thread;
   pack_lanes(j, j->batch, i * j->panel, (range){0, j->p->k},
-             j->packed_panel + (size_t)i * j->panel_size);
+             j->packed_panel + panel_at(j->p->k, i * j->panel));
 }
 
 static void part_of_rows(void *ctx, int64_t i, int thread) {
@@ -226,7 +232,7 @@ static void panel_of_lanes(void *ctx, int64_t index, int thread) {
 
 static void run_shared_lanes(xai__engine *e, job *j) {
   for (j->batch = 0; j->batch < j->p->batch; j->batch++) {
-    xai__pool_run(e->pool, lane_panels(j), shared_lanes, j);
+    if (!j->p->lane->packed) xai__pool_run(e->pool, lane_panels(j), shared_lanes, j);
     xai__pool_run(e->pool, j->row_parts, part_of_rows, j);
   }
 }
@@ -255,7 +261,8 @@ static void share(job *j, int64_t k) {
       (j->threads == 1 || p->batch >= 2 * j->threads || work <= 2 * SMALL_WORK))
     j->shared = NOTHING;
   else
-    j->shared = rows * k > LONG_FLOATS && lanes <= rows && lanes * k <= SHARED_FLOATS ? LANES : ROWS;
+    j->shared =
+        rows * k > LONG_FLOATS && lanes <= rows && lanes * k <= SHARED_FLOATS ? LANES : ROWS;
 }
 
 static void plan(job *j) {
@@ -287,13 +294,27 @@ static float *take(xai__engine *e, size_t n, size_t size, xai_error *err) {
 
 static int take_scratch(xai__engine *e, job *j, xai_error *err) {
   const size_t threads = (size_t)j->threads, owners = j->shared == ROWS ? 1 : threads;
-  const size_t panels = j->shared == LANES ? (size_t)lane_panels(j) : threads;
+  const size_t panels = j->p->lane->packed      ? 0
+                        : j->shared == LANES ? (size_t)lane_panels(j)
+                                             : threads;
   if (!(j->packed_rows = take(e, owners, j->rows_size, err)) ||
       !(j->packed_panel = take(e, panels, j->panel_size, err)) ||
       !(j->slots = take(e, threads, j->slots_size, err)) ||
       !(j->row_at = xai__scratch(e, owners * (size_t)j->row_block, sizeof *j->row_at, err)))
     return xai__no_memory(err);
+  j->all_panels = j->shared == LANES ? j->packed_panel : NULL;
+  if (j->p->lane->packed) j->all_panels = j->p->lane->packed;
   return XAI_OK;
+}
+
+int64_t xai__side_pack_count(const xai__kernels *kernels, int64_t count, int64_t k) {
+  return ceil_div(count, 2 * kernels->vector) * 2 * kernels->vector * (k + 1);
+}
+
+void xai__side_pack(xai__engine *e, const xai__side *s, int64_t k, float *to) {
+  const xai__problem p = {.k = k, .lane = s};
+  job j = {.k = &e->k, .p = &p, .panel = 2 * e->k.vector, .packed_panel = to};
+  xai__pool_run(e->pool, lane_panels(&j), shared_lanes, &j);
 }
 
 int xai__problem_run(xai__engine *e, const xai__problem *p, xai_error *err) {

@@ -10,6 +10,7 @@
 typedef struct xai__side {
   int64_t count; /* number of indices, in each batch */
   xai__edit edit;
+  const float *packed; /* all of it as xai__side_pack makes it, or NULL; used where it is the lanes */
   /* Packs [k0, k1) of indices [first, first + n) to `to`[k1 - k0][width], 0 from n to width. */
   void (*pack)(const struct xai__side *s, const xai__kernels *kernels, int64_t batch,
                int64_t first, int n, int64_t k0, int64_t k1, int width, float *to);
@@ -26,6 +27,10 @@ typedef struct xai__problem {
   xai__spot spot;        /* bias_kind OF_ROW or OF_LANE: that side is the channels ... */
   int64_t bias_per_batch; /* ... and the bias of index i in a batch is b[batch * this + i] */
 } xai__problem;
+
+/* Panels of all indices, K long, edits left out: how many floats, and packing them. */
+int64_t xai__side_pack_count(const xai__kernels *kernels, int64_t count, int64_t k);
+void xai__side_pack(xai__engine *e, const xai__side *s, int64_t k, float *to);
 
 /* Swaps the sides; the second if the tiles fit much better that way. Tiles are stored faster where
  * lanes are neighbours in z. */

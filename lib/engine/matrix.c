@@ -29,7 +29,7 @@ static void place(const xai__side *side, int64_t batch, int64_t first, int n, in
 
 xai__matrix_side xai__matrix(const float *data, int64_t count, xai__edit edit, int64_t batch,
                              int64_t step, int64_t k_step, int64_t z_batch, int64_t z_step) {
-  return (xai__matrix_side){{count, edit, pack, place, ahead}, data, batch, step, k_step,
+  return (xai__matrix_side){{count, edit, NULL, pack, place, ahead}, data, batch, step, k_step,
                             z_batch, z_step};
 }
 

@@ -56,6 +56,24 @@ static int convolve(xai__engine *e, const xai__product *p, bool adjoint, const c
   return xai__convolve(e, &c, err);
 }
 
+/* w's outputs as a side, in z beside each other (w_left: `apart` from each other). */
+static xai__matrix_side weights(const xai__product *p, bool adjoint, xai__edit we, int64_t apart) {
+  const int64_t k = adjoint ? p->m : p->c, m = adjoint ? p->c : p->m;
+  const bool k_last = (p->w_transposed != p->w_left) != adjoint; /* w is [m][k] */
+  return xai__matrix(p->w, m, we, p->w_batches > 1 ? k * m : 0, k_last ? k : 1, k_last ? 1 : m, 0,
+                     apart);
+}
+
+int64_t xai__product_pack_count(const xai__engine *e, const xai__product *p) {
+  if (p->kind != XAI__MATMUL || p->w_batches > 1 || p->w_left || p->batch * p->rows < 2) return 0;
+  return xai__side_pack_count(&e->k, p->m, p->c);
+}
+
+void xai__product_pack(xai__engine *e, const xai__product *p, float *to) {
+  const xai__matrix_side w = weights(p, false, xai__identity, 1);
+  xai__side_pack(e, &w.side, p->c, to);
+}
+
 /* One side is w's outputs, the other x's rows; x is [batch][rows][c], or [batch][c][rows] with
  * w_left, and z likewise. Rows of all batches are one side where w is shared and x allows it. */
 static int multiply(xai__engine *e, const xai__product *p, bool adjoint, const call *with,
@@ -63,10 +81,8 @@ static int multiply(xai__engine *e, const xai__product *p, bool adjoint, const c
   const int64_t k = adjoint ? p->m : p->c, m = adjoint ? p->c : p->m;
   const bool merge = p->w_batches <= 1 && !p->w_left;
   const int64_t batch = merge ? 1 : p->batch, rows = merge ? p->batch * p->rows : p->rows;
-  const bool k_last = (p->w_transposed != p->w_left) != adjoint; /* w is [m][k] */
-  const xai__matrix_side w =
-      xai__matrix(p->w, m, with->we, p->w_batches > 1 ? k * m : 0, k_last ? k : 1, k_last ? 1 : m,
-                  0, p->w_left ? rows : 1);
+  xai__matrix_side w = weights(p, adjoint, with->we, p->w_left ? rows : 1);
+  if (!adjoint && xai__edit_is_identity(with->we)) w.side.packed = p->packed;
   if (rows == 1) return xai__gemv(e, &w, with->x, with->xe, batch, k, &with->spot, err);
   const xai__matrix_side x =
       xai__matrix(with->x, rows, with->xe, rows * k, p->w_left ? 1 : k, p->w_left ? rows : 1,
