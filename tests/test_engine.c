@@ -274,10 +274,11 @@ START_TEST(products_agree_with_the_reference) {
 }
 END_TEST
 
-/* Large enough for each way of sharing the work: rows packed for all, lanes packed for all, sums cut
- * into pieces. In place or packed before, by any number of threads: the same bits. */
+/* Large enough for each way of sharing the work: rows packed for all, lanes packed for all, sums
+ * cut into pieces. In place or packed before, by any number of threads: the same bits. */
 START_TEST(large_matrix_products) {
-  static const int64_t shapes[][3] = {{700, 400, 45}, {20, 3100, 70}, {3, 600, 100}, {200, 130, 333}};
+  static const int64_t shapes[][3] = {
+      {700, 400, 45}, {20, 3100, 70}, {3, 600, 100}, {200, 130, 333}};
   const int64_t rows = shapes[_i][0], c = shapes[_i][1], m = shapes[_i][2];
   float *x = noise(rows * c), *w = noise(c * m), *z = noise(rows * m), *first = noise(rows * m);
   for (int isa = 1; isa <= 3; isa++)

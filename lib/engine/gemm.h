@@ -10,7 +10,7 @@
 typedef struct xai__side {
   int64_t count; /* number of indices, in each batch */
   xai__edit edit;
-  const float *packed; /* all of it as xai__side_pack makes it, or NULL; used where it is the lanes */
+  const float *packed; /* all of it as xai__side_pack makes it, or NULL; used as lanes only */
   /* Packs [k0, k1) of indices [first, first + n) to `to`[k1 - k0][width], 0 from n to width. */
   void (*pack)(const struct xai__side *s, const xai__kernels *kernels, int64_t batch,
                int64_t first, int n, int64_t k0, int64_t k1, int width, float *to);

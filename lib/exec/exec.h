@@ -52,6 +52,7 @@ typedef struct xai__plan_request {
 typedef struct xai__layer {
   const float *w, *b;
   int64_t n_bias;
+  const float *panels; /* of a matrix product: as xai__product_pack makes them */
   const float *packed[2][3]; /* by xai__pack_form, and by the form of an edit that is packed in */
 } xai__layer;
 

@@ -166,7 +166,7 @@ static int64_t bias_length(const folding *f) {
 
 static int fold(folding *f) {
   int64_t inner = f->n_bias == channels_out(f->p) ? 1 : elements_per_channel(f->p);
-  memcpy(f->w, f->p->w, (size_t)xai__product_weight_count(f->p) * sizeof *f->w);
+  if (f->w) memcpy(f->w, f->p->w, (size_t)xai__product_weight_count(f->p) * sizeof *f->w);
   for (int64_t i = 0; i < f->n_bias; i++)
     f->b[i] = f->p->b ? f->p->b[(f->p->n_bias == channels_out(f->p) ? i / inner : i) % f->p->n_bias] : 0;
   for (int i = 0; i < f->step->n_before; i++) XAI__TRY(fold_before(f, f->step->before[i]));
@@ -176,7 +176,8 @@ static int fold(folding *f) {
 
 /* ---- where they are kept ---- */
 
-enum { WEIGHTS, BIAS, PACKED }; /* PACKED + xai__pack_form + 2 x the edit's form */
+enum { WEIGHTS, BIAS, PACKED, PANELS = 16 }; /* PACKED + xai__pack_form + 2 x the edit's form;
+                                              * PANELS + the instruction set */
 
 /* What is folded, and what of it. */
 static int key_of(const xai__step *s, int what, xai__call *c, int **key) {
@@ -209,6 +210,14 @@ static xai__cache *cache_of(xai__plan *plan, const xai__step *s) {
 
 static bool is_folded(const xai__step *s) { return s->n_before || s->n_after; }
 
+/* Whether only constants are added, to weights that lie in the node's own operand. */
+static bool leaves_weights(const folding *f, const xai__layer_use *u) {
+  if (f->step->n_before || f->p->w != xai__f(&u->call->in[1 - u->x])) return false;
+  for (int i = 0; i < f->step->n_after; i++)
+    if (!constant_of(f, f->step->after[i])) return false;
+  return true;
+}
+
 /* Folds; the weights are kept only where they are multiplied as they are. */
 static int make_folded(xai__layer_use *u, bool keep_weights) {
   folding f = {.plan = u->plan, .step = u->step, .call = u->call, .p = &u->p};
@@ -220,14 +229,16 @@ static int make_folded(xai__layer_use *u, bool keep_weights) {
   l->n_bias = f.n_bias = bias_length(&f);
   if (f.n_bias != channels_out(f.p)) for_b = &u->plan->made;
   l->b = xai__cache_find(for_b, b_key, n, NULL);
-  if (keep_weights) l->w = xai__cache_find(for_w, w_key, n, NULL);
+  const bool own = u->x < 2 && leaves_weights(&f, u);
+  if (own) l->w = f.p->w;
+  else if (keep_weights) l->w = xai__cache_find(for_w, w_key, n, NULL);
   if (l->b && (l->w || !keep_weights)) return XAI_OK;
-  f.w = xai__cache_new(for_w, w_key, n, xai__product_weight_count(f.p), err);
-  f.b = f.w ? xai__cache_new(for_b, b_key, n, f.n_bias, err) : NULL;
+  if (!own) f.w = xai__cache_new(for_w, w_key, n, xai__product_weight_count(f.p), err);
+  f.b = own || f.w ? xai__cache_new(for_b, b_key, n, f.n_bias, err) : NULL;
   int status = f.b ? fold(&f) : err->status;
   if (!status) l->b = xai__cache_put(for_b, f.b);
   else xai__cache_drop(f.b);
-  if (!status && keep_weights) l->w = xai__cache_put(for_w, f.w);
+  if (!status && keep_weights && !own) l->w = xai__cache_put(for_w, f.w);
   else xai__cache_drop(f.w);
   return status;
 }
@@ -350,12 +361,35 @@ void xai__layer_divide(xai__engine *e, const xai__blocked *z, const xai__finish 
   xai__parallel(e, xai__blocked_count(z), 4096, divide, &(finish_job){f, z->data});
 }
 
+/* The weights of a matrix product in panels, where there are rows enough to be worth a copy; without
+ * memory for it they are multiplied in place. */
+static const float *panels(const xai__layer_use *u) {
+  enum { ROWS_WORTH = 32 };
+  xai__engine *e = u->call->engine;
+  xai__layer *l = u->layer;
+  const int64_t count = xai__product_pack_count(e, &u->p);
+  if (l->panels || !count || u->p.batch * u->p.rows < ROWS_WORTH) return l->panels;
+  xai__cache *cache = cache_of(u->plan, u->step);
+  size_t mark = xai__scratch_mark(e);
+  int *key, n = key_of(u->step, PANELS + xai__engine_isa(e), u->call, &key);
+  if (n) l->panels = xai__cache_find(cache, key, n, NULL);
+  float *made = n && !l->panels ? xai__cache_new(cache, key, n, count, NULL) : NULL;
+  if (made) {
+    xai__product_pack(e, &u->p, made);
+    l->panels = xai__cache_put(cache, made);
+  }
+  xai__scratch_release(e, mark);
+  return l->panels;
+}
+
 /* On the plain engine: the forms of a finish that it does not know come after the product. */
 static int plain_forward(const xai__layer_use *u, const xai__blocked *x, xai__edit xe, xai__edit we,
                          xai__edit be, const xai__blocked *z, const xai__finish *f) {
   xai__engine *e = u->call->engine;
   bool onto = f->accumulate || (f->add && f->add->data == z->data);
-  XAI__TRY(xai__product_forward(e, &u->p, x->data, xe, we, be, z->data,
+  xai__product p = u->p;
+  if (xai__edit_is_identity(we)) p.packed = panels(u);
+  XAI__TRY(xai__product_forward(e, &p, x->data, xe, we, be, z->data,
                                 onto ? xai__add_to : xai__set, u->call->err));
   if (f->add && f->add->data != z->data)
     xai__add_scaled(e, z->data, f->add->data, xai__blocked_count(z), 1);

@@ -72,6 +72,11 @@ static int run_layer(xai__plan *p, xai__unit *unit, xai__call *c, xai_error *err
   return unit->activation && !done ? xai__node_forward(&act) : XAI_OK;
 }
 
+/* A matrix product with constant weights, which are worth packing. */
+static bool is_dense(const xai__call *c) {
+  return c->n_in > 1 && !c->in_static[0] && c->in_static[1] && c->in[1].shape.rank == 2;
+}
+
 static int run_unit(xai__plan *p, xai__unit *u, xai_error *err) {
   const xai__node *node = &u->step.node;
   operands o;
@@ -79,7 +84,8 @@ static int run_unit(xai__plan *p, xai__unit *u, xai_error *err) {
   if (u->out >= 0) o.out[0] = p->value[u->out];
   xai__call c = {node, node->n_in, node->n_out, o.in, o.out, o.in_static, p->engine, err};
   bool native = p->native[u->step.origin];
-  if (u->step.cross == XAI__CROSS_LINEAR && (native || u->step.n_after || u->add >= 0))
+  if (u->step.cross == XAI__CROSS_LINEAR &&
+      (native || u->step.n_after || u->add >= 0 || is_dense(&c)))
     return run_layer(p, u, &c, err);
   if (!native) XAI__TRY(make_plain(p, o.in, c.n_in, err));
   XAI__TRY(xai__node_forward(&c));
