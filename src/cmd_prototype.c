@@ -77,7 +77,8 @@ static int check_outputs(const struct options *o) {
   int code = EXIT_FINE;
   for (size_t i = 0; i < o->out.n && !code; i++) {
     if (format_of(o->out.v[i]) == FORMATS)
-      code = say(EXIT_USAGE, "--out %s: the name must end in .npz, .npy, .png or .json", o->out.v[i]);
+      code = say(EXIT_USAGE, "--out %s: the name must end in .npz, .npy, .png or .json",
+                 o->out.v[i]);
     else
       code = output_check(o->out.v[i]);
   }
@@ -143,10 +144,11 @@ static int add_params(struct work *w) {
   const struct climb *c = &w->o->climb;
   const struct {
     const char *name, *value;
-  } given[] = {{"score", c->score},       {"steps", c->steps},       {"rate", c->rate},
+  } given[] = {{"score", c->score},         {"steps", c->steps},       {"rate", c->rate},
                {"optimizer", c->optimizer}, {"momentum", c->momentum}, {"restarts", c->restarts},
-               {"keep", c->keep},         {"noise", c->noise},       {"low", c->low},           {"high", c->high},
-               {"jitter", c->jitter},     {"blur", c->blur},         {"frequency", c->frequency}};
+               {"keep", c->keep},           {"noise", c->noise},       {"low", c->low},
+               {"high", c->high},           {"jitter", c->jitter},     {"blur", c->blur},
+               {"frequency", c->frequency}};
   int code = EXIT_FINE;
   for (size_t i = 0; i < sizeof given / sizeof given[0] && !code; i++) {
     if (given[i].value)

@@ -1,8 +1,8 @@
-/* Prototypes as pictures, with their scores: what `xai prototype` writes as .png or .json, shows as a
- * table, and `xai sheet` lays out of several files.
+/* Prototypes as pictures, with their scores: what `xai prototype` writes as .png or .json and shows
+ * as a table, and what `xai sheet` lays out of several files.
  *
- * A bundle of prototypes holds (docs/TOOL.md) prototype [T R,...], score [T,R], prior [K,T,R], target
- * [T,R], and the texts labels, priors, params and preprocess. */
+ * A bundle of prototypes holds (docs/TOOL.md) prototype [T R,...], score [T,R], prior [K,T,R],
+ * target [T,R], and the texts labels, priors, params and preprocess. */
 #ifndef XAI_TOOL_GALLERY_H
 #define XAI_TOOL_GALLERY_H
 #include "bundle.h"

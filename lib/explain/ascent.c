@@ -85,11 +85,12 @@ static void make_cosine(int64_t n, float *c) {
 
 /* Each row: a normal density around its element, cut at the border; sums to 1. */
 static void make_smooth(int64_t n, double sigma, float *s) {
+  const double narrow = -0.5 / (sigma * sigma);
   for (int64_t i = 0; i < n; i++) {
     double sum = 0;
-    for (int64_t k = 0; k < n; k++) sum += exp(-0.5 * (double)((i - k) * (i - k)) / (sigma * sigma));
+    for (int64_t k = 0; k < n; k++) sum += exp(narrow * (double)((i - k) * (i - k)));
     for (int64_t k = 0; k < n; k++)
-      s[i * n + k] = (float)(exp(-0.5 * (double)((i - k) * (i - k)) / (sigma * sigma)) / sum);
+      s[i * n + k] = (float)(exp(narrow * (double)((i - k) * (i - k))) / sum);
   }
 }
 
@@ -110,15 +111,16 @@ static void multiply_range(void *ctx, int64_t begin, int64_t end) {
 }
 
 static int make_maps(xai__ascent *a, const char *name, xai__arena *arena, xai_error *err) {
+  const char *what = a->blur > 0 ? "blur" : "frequency";
   if (a->item.rank < 3 || height(a) < 1 || width(a) < 1)
-    return xai__fail(err, XAI_E_ARGUMENT, a->blur > 0 ? "blur" : "frequency",
-                     "%s is for pictures [N,...,H,W]: '%s' is %s", a->blur > 0 ? "blur" : "frequency",
+    return xai__fail(err, XAI_E_ARGUMENT, what, "%s is for pictures [N,...,H,W]: '%s' is %s", what,
                      name, xai__shape_text(&a->item).text);
   const int64_t h = height(a), w = width(a);
   const size_t n = (size_t)(h * h + w * w);
   if (!(a->work = xai__arena_new(arena, (size_t)(a->items * a->size), sizeof(float), err)))
     return err->status;
-  if (a->blur > 0 && !(a->smooth = xai__arena_new(arena, n, sizeof(float), err))) return err->status;
+  if (a->blur > 0 && !(a->smooth = xai__arena_new(arena, n, sizeof(float), err)))
+    return err->status;
   if (!(a->power > 0)) return XAI_OK;
   a->cosine = xai__arena_new(arena, n, sizeof(float), err);
   a->scale = xai__arena_new(arena, (size_t)(h * w), sizeof(float), err);
@@ -167,7 +169,8 @@ static int make_bound(xai__ascent *a, const xai__params *p, const char *which, c
   if (bound->label)
     return xai__fail(err, XAI_E_ARGUMENT, which, "parameter '%s' is a number or a tensor, not '%s'",
                      which, bound->label);
-  xai__view to = {.dtype = XAI_F32, .shape = a->item, .data = xai__arena_new(arena, (size_t)a->size + 1, sizeof(float), err)};
+  xai__view to = {.dtype = XAI_F32, .shape = a->item};
+  to.data = xai__arena_new(arena, (size_t)a->size + 1, sizeof(float), err);
   if (!to.data) return err->status;
   *out = xai__f(&to);
   return xai__bound_fill(a->engine, bound, &to, name, err);
@@ -188,8 +191,10 @@ int xai__ascent_begin(xai__ascent *a, xai__engine *e, const xai__params *p, cons
     if (!xai__params_is(p, "optimizer", optimizers[i].name)) continue;
     const size_t n = (size_t)(items * size) + 1;
     a->optimizer = optimizers[i].step;
-    if (optimizers[i].m && !(a->m = xai__arena_new(arena, n, sizeof(float), err))) return err->status;
-    if (optimizers[i].v && !(a->v = xai__arena_new(arena, n, sizeof(float), err))) return err->status;
+    if (optimizers[i].m && !(a->m = xai__arena_new(arena, n, sizeof(float), err)))
+      return err->status;
+    if (optimizers[i].v && !(a->v = xai__arena_new(arena, n, sizeof(float), err)))
+      return err->status;
   }
   XAI__TRY(make_bound(a, p, "low", name, arena, &a->low, err));
   XAI__TRY(make_bound(a, p, "high", name, arena, &a->high, err));

@@ -3,17 +3,18 @@
  *
  *   d = T' g;   d = optimiser(d);   x = box(x + T d)
  *
- * T: the identity; for pictures [...,H,W] a blur of the gradient whose width goes to 0 with the steps,
- * and the frequency parametrisation [Olah et al. 2017]: T = C' diag(1 / f^power), C the orthonormal
- * cosine transform and f a coefficient's distance from the origin, so that x is searched for as a
- * spectrum in which low frequencies come first. Scaled so that a step has the size it has without. */
+ * T: the identity; for pictures [...,H,W] a blur of the gradient whose width goes to 0 with the
+ * steps, and the frequency parametrisation [Olah et al. 2017]: T = C' diag(1 / f^power), C the
+ * orthonormal cosine transform and f a coefficient's distance from the origin, so that x is searched
+ * for as a spectrum in which low frequencies come first. Scaled so that a step keeps its size. */
 #ifndef XAI_EXPLAIN_ASCENT_H
 #define XAI_EXPLAIN_ASCENT_H
 #include "base/param.h"
 #include "engine/engine.h"
 
 #define XAI__ASCENT_SCHEMA \
-  "steps=200[1,1000000];rate=0.05[0,inf];optimizer=adam|momentum|gradient;momentum=0.9[0,0.9999];low=;high=;" \
+  "steps=200[1,1000000];rate=0.05[0,inf];optimizer=adam|momentum|gradient;" \
+  "momentum=0.9[0,0.9999];low=;high=;" \
   "blur=0[0,1000];frequency=0[0,4];"
 
 typedef struct xai__ascent {

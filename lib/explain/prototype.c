@@ -1,10 +1,11 @@
-/* Activation maximisation: what a class looks like to the network [Simonyan et al. 2014; Montavon et al.
- * 2018, section 3; METHODS section 5]. Gradient ascent on F (search.h), every target and restart at once:
+/* Activation maximisation: what a class looks like to the network [Simonyan et al. 2014; Montavon et
+ * al. 2018, section 3; METHODS section 5]. Gradient ascent on F (search.h), every target and restart
+ * at once:
  *
  *   z(0) = init + noise;   z(t+1) = step(z(t), dF/dz)   (ascent.h)
  *
- * Handed over is the best point met. With jitter it is the last, since a lucky shift says little, and its
- * score is taken where it lies. */
+ * Handed over is the best point met. With jitter it is the last, since a lucky shift says little, and
+ * its score is taken where it lies. */
 #include <math.h>
 #include <string.h>
 
@@ -19,7 +20,7 @@ enum { START = 1, JITTER }; /* random streams: upper half of their number */
 typedef struct climb {
   xai__search s;
   xai__ascent a;
-  int64_t jitter, rows;     /* rows of the trace */
+  int64_t jitter;
   float *z, *g, *best;      /* [room][size] */
   double *score, *prior;    /* now: [room], [terms][room] */
   double *best_score, *best_prior, *top; /* there: also F */
@@ -48,7 +49,8 @@ static int centre(climb *k, float *z) {
       for (int64_t e = 0; e < size; e++) z[e] = values[e % given];
       return XAI_OK;
     }
-  return xai__fail(s->j.err, XAI_E_ARGUMENT, "init", "init=mean needs a prior over '%s' that has a mean", s->name);
+  return xai__fail(s->j.err, XAI_E_ARGUMENT, "init",
+                   "init=mean needs a prior over '%s' that has a mean", s->name);
 }
 
 /* The start that the caller gave: one for all, or one an item. */
@@ -56,10 +58,12 @@ static int given(climb *k, const xai_tensor *t) {
   const xai__search *s = &k->s;
   const int64_t n = xai__count(&t->shape), size = k->a.size;
   if (xai__params_find(&s->j.params, "init")->given)
-    return xai__fail(s->j.err, XAI_E_ARGUMENT, "init", "init=%s and a start for '%s' were both given",
+    return xai__fail(s->j.err, XAI_E_ARGUMENT, "init",
+                     "init=%s and a start for '%s' were both given",
                      xai__params_find(&s->j.params, "init")->text, s->name);
   if (xai__dtype_storage(t->dtype) != XAI_F32 || (n != size && n != size * s->items))
-    return xai__fail(s->j.err, XAI_E_INPUT, s->name, "a start for '%s' is floats of shape %s, for one item or all %lld, not %s %s",
+    return xai__fail(s->j.err, XAI_E_INPUT, s->name,
+                     "a start for '%s' is floats of shape %s, for one item or all %lld, not %s %s",
                      s->name, xai__shape_text(&k->a.item).text, (long long)s->items,
                      xai__dtype_name(t->dtype), xai__shape_text(&t->shape).text);
   xai__to_storage(t->dtype, t->data, n, k->z);
@@ -78,7 +82,8 @@ static int make_start(climb *k) {
   if (start) XAI__TRY(given(k, start));
   if (xai__params_is(p, "init", "mean") && !start) {
     XAI__TRY(centre(k, k->z));
-    for (int64_t i = 1; i < s->room; i++) memcpy(k->z + i * size, k->z, (size_t)size * sizeof *k->z);
+    for (int64_t i = 1; i < s->room; i++)
+      memcpy(k->z + i * size, k->z, (size_t)size * sizeof *k->z);
   }
   for (int64_t i = 0; i < s->room; i++) {
     int64_t restart = i % s->restarts;
@@ -128,7 +133,8 @@ static void keep_parts(climb *k, int64_t i) {
   }
 }
 
-/* Remembers the best points (with jitter: these); a point that is no number any more, or out of all bounds, is an error. */
+/* Remembers the best points (with jitter: these). One that is no number any more, or out of all
+ * bounds, is an error. */
 static int keep_best(climb *k, int64_t step) {
   const int64_t size = k->a.size;
   for (int64_t i = 0; i < k->s.room; i++) {
@@ -137,7 +143,9 @@ static int keep_best(climb *k, int64_t step) {
     bool sound = isfinite(f) && xai__all_finite(k->g + i * size, size);
     for (int64_t e = 0; e < size; e++) sound &= fabsf(z[e]) < 1e12f;
     if (!sound)
-      return xai__fail(k->s.j.err, XAI_E_NUMBER, k->s.name, "the ascent diverged at step %lld of %lld (item %lld: score %s): try a smaller rate than %s",
+      return xai__fail(k->s.j.err, XAI_E_NUMBER, k->s.name,
+                       "the ascent diverged at step %lld of %lld (item %lld: score %s): try a smaller "
+                       "rate than %s",
                        (long long)step, (long long)k->a.steps, (long long)i,
                        xai__number_text(k->score[i]).text, xai__number_text(k->a.rate).text);
     if (k->met && !k->jitter && f <= k->top[i]) continue;
@@ -157,7 +165,8 @@ static void write_trace(climb *k, int64_t step) {
   for (int64_t i = 0; i < items; i++) {
     ((float *)k->trace_score->data)[row * items + i] = (float)k->score[i];
     for (int64_t t = 0; t < n_terms; t++)
-      ((float *)k->trace_prior->data)[(row * n_terms + t) * items + i] = (float)k->prior[t * k->s.room + i];
+      ((float *)k->trace_prior->data)[(row * n_terms + t) * items + i] =
+          (float)k->prior[t * k->s.room + i];
   }
 }
 
@@ -183,10 +192,12 @@ static int make_buffers(climb *k) {
   xai_error *err = s->j.err;
   xai__shape item = s->z;
   item.d[0] = 1;
-  XAI__TRY(xai__ascent_begin(&k->a, s->j.s->engine, &s->j.params, &item, s->room, s->name, &s->arena, err));
+  XAI__TRY(xai__ascent_begin(&k->a, s->j.s->engine, &s->j.params, &item, s->room, s->name,
+                             &s->arena, err));
   k->jitter = (int64_t)xai__params_number(&s->j.params, "jitter");
   if (k->jitter && s->x.rank < 3)
-    return xai__fail(err, XAI_E_ARGUMENT, "jitter", "jitter is for pictures [N,...,H,W]: the input is %s",
+    return xai__fail(err, XAI_E_ARGUMENT, "jitter",
+                     "jitter is for pictures [N,...,H,W]: the input is %s",
                      xai__shape_text(&s->x).text);
   const size_t n = (size_t)(s->room * k->a.size) + 1, rooms = (size_t)s->room, terms = s->n_terms;
   float **floats[] = {&k->z, &k->g, &k->best};
@@ -194,7 +205,8 @@ static int make_buffers(climb *k) {
   for (int i = 0; i < 3; i++)
     if (!(*floats[i] = xai__arena_new(&s->arena, n, sizeof(float), err))) return err->status;
   for (int i = 0; i < 5; i++)
-    if (!(*doubles[i] = xai__arena_new(&s->arena, (i < 3 ? 1 : terms) * rooms + 1, sizeof(double), err)))
+    if (!(*doubles[i] =
+              xai__arena_new(&s->arena, (i < 3 ? 1 : terms) * rooms + 1, sizeof(double), err)))
       return err->status;
   return XAI_OK;
 }
@@ -203,13 +215,15 @@ static int make_trace(climb *k) {
   xai__search *s = &k->s;
   const int64_t every = s->j.r->trace;
   if (every < 0)
-    return xai__fail(s->j.err, XAI_E_ARGUMENT, "trace", "trace is %lld: steps from a row to the next, or 0", (long long)every);
+    return xai__fail(s->j.err, XAI_E_ARGUMENT, "trace",
+                     "trace is %lld: steps from a row to the next, or 0", (long long)every);
   if (!every) return XAI_OK;
   const int64_t rows = k->a.steps / every + 1;
   xai__shape step = {1, {rows}}, score = {3, {rows, s->targets, s->restarts}};
   xai__shape prior = {4, {rows, (int64_t)s->n_terms, s->targets, s->restarts}};
   XAI__TRY(xai__result_tensor(s->j.out, "trace", "step", XAI_I64, &step, &k->trace_step, s->j.err));
-  XAI__TRY(xai__result_tensor(s->j.out, "trace", "score", XAI_F32, &score, &k->trace_score, s->j.err));
+  XAI__TRY(
+      xai__result_tensor(s->j.out, "trace", "score", XAI_F32, &score, &k->trace_score, s->j.err));
   return xai__result_tensor(s->j.out, "trace", "prior", XAI_F32, &prior, &k->trace_prior, s->j.err);
 }
 
@@ -246,7 +260,8 @@ static int decode_best(climb *k, float **pictures, int64_t *size) {
 }
 
 /* "name": of from[room][size] the items that are shown, in a chunk's shape. */
-static int give_items(climb *k, const char *name, const xai__shape *chunk, const float *from, int64_t size) {
+static int give_items(climb *k, const char *name, const xai__shape *chunk, const float *from,
+                      int64_t size) {
   xai__shape shape = *chunk;
   xai_tensor *t;
   shape.d[0] = k->s.targets * k->per;
@@ -287,9 +302,10 @@ static int give_all(climb *k, bool partial) {
   }
   XAI__TRY(give_scores(k));
   XAI__TRY(xai__job_report(&s->j));
+  const xai__shape scalar = {0, {0}};
   xai_tensor *t;
   if (!partial) return XAI_OK;
-  XAI__TRY(xai__result_tensor(s->j.out, "partial", NULL, XAI_I64, &(xai__shape){0, {0}}, &t, s->j.err));
+  XAI__TRY(xai__result_tensor(s->j.out, "partial", NULL, XAI_I64, &scalar, &t, s->j.err));
   *(int64_t *)t->data = 1;
   return XAI_OK;
 }
@@ -301,7 +317,8 @@ static int run(climb *k) {
   XAI__TRY(make_start(k));
   XAI__TRY(make_trace(k));
   xai__session_make_room(j->s, j->plan);
-  j->watch = (xai__watch){j->r->cancel, j->r->progress, j->r->progress_user, xai__seconds(), 0, 0, &j->reached};
+  j->watch = (xai__watch){j->r->cancel, j->r->progress, j->r->progress_user, xai__seconds(), 0, 0,
+                          &j->reached};
   int status = climb_steps(k);
   if (status != XAI_E_CANCELLED) return status ? status : give_all(k, false);
   const xai_error why = *j->err;
@@ -323,11 +340,13 @@ int xai__prototype_bill(xai_session *s, const xai_request *r, int64_t *bytes, xa
   if (!status) status = make_buffers(&k);
   if (!status) {
     const xai__plan *plans[] = {k.s.j.plan, k.s.decode};
-    const int64_t trace = r->trace > 0 ? k.a.steps / r->trace + 1 : 0, terms = 1 + (int64_t)k.s.n_terms;
+    const int64_t rows = 1 + (r->trace > 0 ? k.a.steps / r->trace + 1 : 0);
+    const int64_t numbers = 8 * (1 + (int64_t)k.s.n_terms) * rows, x = xai__count(&k.s.x) / k.s.chunk;
     *bytes = xai__arena_bytes(&k.s.arena) + 2 * xai__arena_bytes(&k.s.j.in.arena) +
-             k.s.room * (k.a.size + 2 * xai__count(&k.s.x) / k.s.chunk + 8 * terms * (1 + trace)) * (int64_t)sizeof(float) + (1 << 14);
+             k.s.room * (k.a.size + 2 * x + numbers) * (int64_t)sizeof(float) + (1 << 14);
     for (int i = 0; i < 2; i++)
-      if (plans[i]) *bytes += plans[i]->bytes + plans[i]->scratch + xai__arena_bytes(&plans[i]->arena);
+      if (plans[i])
+        *bytes += plans[i]->bytes + plans[i]->scratch + xai__arena_bytes(&plans[i]->arena);
   }
   xai__search_free(&k.s);
   return status;

@@ -20,7 +20,8 @@ static int choose_input(xai__search *s) {
   while (first < g->n_inputs && !is_float(g, first)) first++;
   s->input = first;
   if (r->n_at > 1)
-    return xai__fail(s->j.err, XAI_E_ARGUMENT, r->at[1], "a prototype is of one input, not of %zu", r->n_at);
+    return xai__fail(s->j.err, XAI_E_ARGUMENT, r->at[1], "a prototype is of one input, not of %zu",
+                     r->n_at);
   if (r->n_at) {
     XAI__TRY(xai__find_value(g, r->at[0], &value, s->j.err));
     for (s->input = 0; s->input < g->n_inputs && g->inputs[s->input] != value;) s->input++;
@@ -38,8 +39,8 @@ static int check_decoder(xai__search *s) {
   if (!d) return XAI_OK;
   if (d->n_inputs != 1 || !is_float(d, 0))
     return xai__fail(s->j.err, XAI_E_UNSUPPORTED, "decoder",
-                     "a decoder has one float input, the code; this one has %d inputs%s", d->n_inputs,
-                     d->n_inputs == 1 ? ", of integers" : "");
+                     "a decoder has one float input, the code; this one has %d inputs%s",
+                     d->n_inputs, d->n_inputs == 1 ? ", of integers" : "");
   s->name = d->values[d->inputs[0]].name;
   s->picture = d->outputs[0];
   return XAI_OK;
@@ -57,14 +58,17 @@ static int sort_terms(xai__search *s) {
     for (size_t i = 0; i < r->n_terms; i++) {
       const xai_term *t = &r->terms[i];
       const char *kind = t->prior ? t->prior->kind->name : "";
-      bool on_code = t->on ? !strcmp(t->on, "code") : r->decoder && (!strcmp(kind, "l2") || !strcmp(kind, "mean"));
+      const bool of_codes = r->decoder && (!strcmp(kind, "l2") || !strcmp(kind, "mean"));
+      const bool on_code = t->on ? !strcmp(t->on, "code") : of_codes;
       if (!t->prior || !isfinite(t->weight))
-        return xai__fail(s->j.err, XAI_E_ARGUMENT, "terms", t->prior ? "the weight of term %zu is not finite"
-                                                                     : "term %zu has no prior", i);
+        return xai__fail(s->j.err, XAI_E_ARGUMENT, "terms",
+                         t->prior ? "the weight of term %zu is not finite"
+                                  : "term %zu has no prior", i);
       if (t->on && strcmp(t->on, "code") && strcmp(t->on, "input"))
         return xai__fail(s->j.err, XAI_E_ARGUMENT, "on", "on is input or code, not '%s'", t->on);
       if (on_code && !r->decoder)
-        return xai__fail(s->j.err, XAI_E_ARGUMENT, "on", "on=code needs a decoder: prior '%s'", kind);
+        return xai__fail(s->j.err, XAI_E_ARGUMENT, "on", "on=code needs a decoder: prior '%s'",
+                         kind);
       if (on_code != (pass == 1)) continue;
       s->order[n] = i;
       s->terms[n++] = *t;
@@ -78,16 +82,19 @@ static int count_items(xai__search *s) {
   const xai_request *r = s->j.r;
   const xai_tensor *t = r->target;
   if (!t)
-    return xai__fail(s->j.err, XAI_E_ARGUMENT, "target", "a prototype needs a target: what of '%s'?",
+    return xai__fail(s->j.err, XAI_E_ARGUMENT, "target",
+                     "a prototype needs a target: what of '%s'?",
                      s->j.s->graph->values[s->j.source].name);
   bool mask = t->dtype == XAI_F32;
   s->targets = mask ? 1 : xai__count(&t->shape);
   if (!mask && (t->dtype != XAI_I64 || t->shape.rank != 1 || s->targets < 1))
-    return xai__fail(s->j.err, XAI_E_ARGUMENT, "target", "the targets of prototypes are int64 [T] or one float32 mask, not %s %s",
+    return xai__fail(s->j.err, XAI_E_ARGUMENT, "target",
+                     "the targets of prototypes are int64 [T] or one float32 mask, not %s %s",
                      xai__dtype_name(t->dtype), xai__shape_text(&t->shape).text);
   for (int64_t k = 0; !mask && k < s->targets; k++)
     if (((const int64_t *)t->data)[k] < 0)
-      return xai__fail(s->j.err, XAI_E_ARGUMENT, "target", "a prototype needs a target, not its maximum (%lld)",
+      return xai__fail(s->j.err, XAI_E_ARGUMENT, "target",
+                       "a prototype needs a target, not its maximum (%lld)",
                        (long long)((const int64_t *)t->data)[k]);
   s->restarts = (int64_t)xai__params_number(&s->j.params, "restarts");
   s->items = s->targets * s->restarts;
@@ -138,12 +145,13 @@ static int shape_of_z(xai__search *s, int64_t n, xai__shape *z) {
   const xai_tensor *start = xai__search_start(s);
   *z = v->shape.rank < 0 && start ? start->shape : v->shape;
   if (z->rank < 1)
-    return xai__fail(s->j.err, XAI_E_UNSUPPORTED, s->name, "the shape of '%s' is not known, or without a batch axis", s->name);
+    return xai__fail(s->j.err, XAI_E_UNSUPPORTED, s->name,
+                     "the shape of '%s' is not known, or without a batch axis", s->name);
   for (int k = 1; k < z->rank; k++) {
     if (z->d[k] < 0 && start && start->shape.rank == z->rank) z->d[k] = start->shape.d[k];
     if (z->d[k] < 1)
-      return xai__fail(s->j.err, XAI_E_INPUT, s->name, "axis %d of '%s' (%s) is open: give a start of the wanted size",
-                       k, s->name, xai__shape_text(&v->shape).text);
+      return xai__fail(s->j.err, XAI_E_INPUT, s->name,
+                       "axis %d of '%s' (%s) is open: give a start of the wanted size", k, s->name, xai__shape_text(&v->shape).text);
   }
   z->d[0] = n;
   int64_t count;
@@ -171,9 +179,10 @@ static int plan_decoder(xai__search *s) {
     fits = to->shape.d[k] < 0 || to->shape.d[k] == x->shape.d[k];
   if (fits) return XAI_OK;
   return xai__fail(s->j.err, XAI_E_INPUT, d->output_names[0],
-                   "the decoder makes '%s' of shape %s (%s), which does not fit input '%s' of shape %s",
-                   d->output_names[0], xai__shape_text(&x->shape).text, xai__dtype_name(x->dtype), to->name,
-                   xai__shape_text(&to->shape).text);
+                   "the decoder makes '%s' of shape %s (%s), which does not fit input '%s' of "
+                   "shape %s",
+                   d->output_names[0], xai__shape_text(&x->shape).text, xai__dtype_name(x->dtype),
+                   to->name, xai__shape_text(&to->shape).text);
 }
 
 /* A fixed input for n items: as it is, or its only item n times. */
@@ -219,7 +228,8 @@ static int plan(xai__search *s, int64_t n) {
   const char *name = g->values[g->inputs[s->input]].name;
   for (size_t i = 0; i < all.n_inputs; i++)
     if (inputs[i].name && !strcmp(inputs[i].name, name))
-      return xai__fail(j->err, XAI_E_INPUT, name, "'%s' is what the decoder makes: a start is of '%s'", name, s->name);
+      return xai__fail(j->err, XAI_E_INPUT, name,
+                       "'%s' is what the decoder makes: a start is of '%s'", name, s->name);
   inputs[all.n_inputs++] = (xai_param){.name = name, .tensor = x};
   all.inputs = inputs;
   xai__arena_free(&j->in.arena);
@@ -253,7 +263,8 @@ static int choose_chunk(xai__search *s) {
 
 int xai__search_begin(xai__search *s, xai_session *session, const xai_request *r, xai_result *out,
                       xai_error *err) {
-  *s = (xai__search){.j = {.s = session, .r = r, .out = out, .err = err}, .arena.memory = session->memory};
+  *s = (xai__search){.j = {.s = session, .r = r, .out = out, .err = err},
+                     .arena.memory = session->memory};
   XAI__TRY(read_request(s));
   XAI__TRY(choose_chunk(s));
   const xai__view *y = &s->j.plan->value[s->j.source];
@@ -290,7 +301,8 @@ static int read_targets(xai__search *s, int64_t c) {
   one.data = index;
   if (r.target->dtype == XAI_I64) r.target = &one;
   xai__params how = {0};
-  xai__params_schema(&how, s->log_prob ? "seed=one|value;output=log-prob|logit" : "seed=one|value;output=logit|log-prob");
+  xai__params_schema(&how, s->log_prob ? "seed=one|value;output=log-prob|logit"
+                                       : "seed=one|value;output=logit|log-prob");
   XAI__TRY(xai__targets_read(&r, &how, &j->plan->value[j->source], s->chunk, xai__job_class_axis(j),
                              j->s->memory, &s->target[c], j->err));
   if (s->target[c].n == 1) return XAI_OK;
@@ -331,7 +343,8 @@ static int add_terms(xai__search *s, size_t first, size_t n, const xai__shape *s
   return XAI_OK;
 }
 
-static int run_network(xai__search *s, int64_t c, const float *x, const int64_t shift[2], double *score) {
+static int run_network(xai__search *s, int64_t c, const float *x, const int64_t shift[2],
+                       double *score) {
   xai__job *j = &s->j;
   move(s, shift, x, j->in.data[s->input]);
   XAI__TRY(xai__forward(j->plan, j->in.data, &j->watch, j->err));
@@ -354,7 +367,8 @@ int xai__search_evaluate(xai__search *s, int64_t c, float *z, const int64_t shif
     x = xai__f(&s->decode->value[s->picture]);
   }
   XAI__TRY(run_network(s, c, x, shift, score));
-  xai__targets_seed(&s->target[c], 0, &j->plan->value[j->source], xai__plan_grad(j->plan, j->source));
+  xai__targets_seed(&s->target[c], 0, &j->plan->value[j->source],
+                    xai__plan_grad(j->plan, j->source));
   XAI__TRY(xai__reverse(j->plan, xai__gradient_cross, &through, &j->watch, j->err));
   float *gx = s->decode ? xai__plan_grad(s->decode, s->picture) : g;
   move(s, back, xai__plan_grad(j->plan, j->at[0]), gx);

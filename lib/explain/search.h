@@ -32,11 +32,9 @@ int xai__search_begin(xai__search *s, xai_session *session, const xai_request *r
 void xai__search_free(xai__search *s);
 const xai_tensor *xai__search_start(const xai__search *s); /* the caller's for z, or NULL */
 
-static inline int64_t xai__search_size(const xai__search *s) { return xai__span(&s->z, 1, s->z.rank); }
-
-/* F's parts and its gradient g at z [chunk][size], the items of chunk c: score[chunk], prior[term][chunk]
- * with `room` from a term to the next, in the request's order. The network sees x moved by `shift` (down,
- * right; what leaves on one side comes in on the other). */
+/* F's parts and its gradient g at z [chunk][size], the items of chunk c: score[chunk], and
+ * prior[term][chunk] with `room` from a term to the next, in the request's order. The network sees x
+ * moved by `shift` (down, right; what leaves on one side comes in on the other). */
 int xai__search_evaluate(xai__search *s, int64_t c, float *z, const int64_t shift[2], double *score,
                          double *prior, float *g);
 
