@@ -86,6 +86,22 @@ START_TEST(a_description_makes_it_again) {
 }
 END_TEST
 
+START_TEST(an_empty_batch) {
+  const prior_case *c = &prior_cases[_i];
+  if (!strcmp(c->name, "mean, one an item")) return; /* of three */
+  int64_t shape[4];
+  memcpy(shape, c->x, sizeof shape);
+  shape[0] = 0;
+  xai_prior *p = prior_of(c);
+  xai_tensor *x = tensor_of(XAI_F32, c->rank, shape, NULL);
+  xai_result *r = logp_of(p, x, 1);
+  ck_assert_int_eq(count_of(found(r, "logp")), 0);
+  xai_result_free(r);
+  xai_tensor_free(x);
+  xai_prior_free(p);
+}
+END_TEST
+
 static void expect_bad(const char *what, const char *kind, const xai_param *p, size_t n, int want,
                        const char *where) {
   xai_prior *out = (xai_prior *)&out;
@@ -236,6 +252,7 @@ int main(void) {
   tcase_add_loop_test(t, the_gradient_is_that_of_log_p, 0, PRIOR_CASES);
   tcase_add_loop_test(t, threads_change_nothing, 0, PRIOR_CASES);
   tcase_add_loop_test(t, a_description_makes_it_again, 0, PRIOR_CASES);
+  tcase_add_loop_test(t, an_empty_batch, 0, PRIOR_CASES);
   tcase_add_loop_test(t, bad_tensors_are_refused, 0, PRIOR_CASES);
   tcase_add_loop_test(t, bad_inputs_are_refused, 0, PRIOR_CASES);
   tcase_add_test(t, bad_calls_are_refused);

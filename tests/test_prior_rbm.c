@@ -147,6 +147,21 @@ START_TEST(without_hidden_units_it_is_the_gaussian) {
 }
 END_TEST
 
+START_TEST(without_visible_units_it_is_refused) {
+  const int64_t wide[] = {0, 4}, none[] = {0}, four[] = {4}, filters[] = {4, 1, 0, 2}, one[] = {1};
+  xai_tensor *w = tensor_of(XAI_F32, 2, wide, NULL), *a = tensor_of(XAI_F32, 1, none, NULL);
+  xai_tensor *b = tensor_of(XAI_F32, 1, four, NULL), *s = tensor_of(XAI_F32, 1, one, (const float[]){1});
+  xai_tensor *k = tensor_of(XAI_F32, 4, filters, NULL), *c = tensor_of(XAI_F32, 1, one, NULL);
+  const xai_param dense[] = {{"W", w, NULL, 0}, {"a", a, NULL, 0}, {"b", b, NULL, 0}, {"s", s, NULL, 0}};
+  const xai_param conv[] = {{"W", k, NULL, 0}, {"c", c, NULL, 0}, {"b", b, NULL, 0}, {"s", s, NULL, 0}};
+  xai_prior *p;
+  ck_assert_int_eq(xai_prior_create("rbm", dense, 4, &p, &net_error), XAI_E_INPUT);
+  ck_assert_int_eq(xai_prior_create("conv-rbm", conv, 4, &p, &net_error), XAI_E_INPUT);
+  xai_tensor_free(w), xai_tensor_free(a), xai_tensor_free(b), xai_tensor_free(s);
+  xai_tensor_free(k), xai_tensor_free(c);
+}
+END_TEST
+
 /* ---- filters ---- */
 
 enum { C = 2, K = 3, H = 4, W = 5, KH = 2, KW = 3, OH = H - KH + 1, OW = W - KW + 1, CONV_N = C * H * W, CONV_M = K * OH * OW };
@@ -455,6 +470,21 @@ START_TEST(filters_learn) {
 }
 END_TEST
 
+/* Nothing to learn but a mean and a deviation. */
+START_TEST(a_fit_without_hidden_units_is_the_gaussian) {
+  const fit_case c = {"", "rbm", "hidden=0,epochs=2,rate=0", 2, {0, 3}, true};
+  xai_tensor *data = fit_data(&c, 300, 1);
+  xai_result *r = fit_of(&c, data, NULL, 1);
+  double mean[3] = {0}, variance = 0;
+  for (int i = 0; i < 900; i++) mean[i % 3] += (double)floats(data)[i] / 300;
+  for (int i = 0; i < 900; i++) variance += pow((double)floats(data)[i] - mean[i % 3], 2) / 900;
+  for (int i = 0; i < 3; i++) ck_assert_double_eq_tol((double)values(r, "a", NULL)[i], mean[i], 1e-5);
+  ck_assert_double_eq_tol(*doubles(r, "fit/logp"), -1.5 * (log(2 * 3.14159265358979323846 * variance) + 1), 1e-4);
+  xai_result_free(r);
+  xai_tensor_free(data);
+}
+END_TEST
+
 START_TEST(divergence_is_said) {
   const fit_case c = {"", "rbm", "hidden=20,epochs=50,rate=1e6", 2, {0, 6}, true};
   xai_tensor *data = fit_data(&c, 200, 1);
@@ -472,6 +502,7 @@ int main(void) {
   tcase_add_test(t, density_is_the_sum_over_hidden_states);
   tcase_add_test(t, density_integrates_to_one);
   tcase_add_test(t, without_hidden_units_it_is_the_gaussian);
+  tcase_add_test(t, without_visible_units_it_is_refused);
   tcase_add_test(t, filters_are_the_unrolled_matrix);
   tcase_add_test(t, pooled_blocks_are_the_definition);
   tcase_add_test(t, samples_have_the_moments);
@@ -482,6 +513,7 @@ int main(void) {
   tcase_add_test(t, the_gap_shows_overfitting);
   tcase_add_test(t, sparsity_is_reached);
   tcase_add_test(t, filters_learn);
+  tcase_add_test(t, a_fit_without_hidden_units_is_the_gaussian);
   tcase_add_test(t, divergence_is_said);
   suite_add_tcase(s, t);
   SRunner *r = srunner_create(s);

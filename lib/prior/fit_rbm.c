@@ -269,11 +269,12 @@ static int run_conv(xai__fit *f) {
   const int64_t side = (int64_t)xai__params_number(&f->params, "side");
   xai__contrast t = {.r = {.conv = true, .channels = channels, .filters = filters, .kernel = {side, side},
                            .pool = (int64_t)xai__params_number(&f->params, "pool")},
-                     .n_w = filters * channels * side * side, .n_a = channels, .n_s = 1, .n_b = filters};
+                     .n_a = channels, .n_s = 1, .n_b = filters};
   if (f->item.rank != 3)
     return xai__fail(f->err, XAI_E_INPUT, "data", "conv-rbm is fitted to pictures [N,C,H,W], an item of 'data' is %s",
                      xai__shape_text(&f->item).text);
   XAI__TRY(xai__rbm_resize(&t.r, f->item.d[1], f->item.d[2], "data", f->err));
+  t.n_w = filters * channels * side * side;
   return run(f, &t);
 }
 

@@ -18,7 +18,10 @@ int xai__rbm_resize(xai__rbm *r, int64_t height, int64_t width, const char *wher
       return xai__fail(err, XAI_E_INPUT, where, "a map of %lld units is not divided by pool=%lld (pictures of %lldx%lld)",
                        (long long)r->out[d], (long long)r->pool, (long long)height, (long long)width);
   }
-  r->n = r->channels * height * width;
+  int64_t plane;
+  if (!xai__mul(height, width, &plane) || !xai__mul(r->channels, plane, &r->n) || !xai__mul(r->filters, plane, &r->m))
+    return xai__fail(err, XAI_E_LIMIT, where, "pictures of %lldx%lld have too many elements", (long long)height,
+                     (long long)width);
   r->m = r->filters * r->out[0] * r->out[1];
   return XAI_OK;
 }

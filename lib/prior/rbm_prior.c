@@ -32,6 +32,12 @@ static int read_deviation(xai_prior *p, machine *k, bool several, xai_error *err
   return check_deviation(s, k->n_s, err);
 }
 
+static int check_visible(const xai_prior *p, int64_t n, xai_error *err) {
+  if (n) return XAI_OK;
+  return xai__fail(err, XAI_E_INPUT, "W", "tensor 'W' of prior '%s' is %s: there is no visible unit", p->kind->name,
+                   xai__shape_text(&xai__params_find(&p->params, "W")->tensor->shape).text);
+}
+
 static int create(xai_prior *p, xai_error *err) {
   machine *k = p->state = xai__arena_new(&p->arena, 1, sizeof *k, err);
   float *w, *a, *b;
@@ -41,6 +47,7 @@ static int create(xai_prior *p, xai_error *err) {
   int64_t shape[] = {xai__count(&p->item), -1};
   XAI__TRY(xai__prior_tensor(p, "W", 2, shape, &w, err));
   XAI__TRY(xai__prior_tensor(p, "b", 1, shape + 1, &b, err));
+  XAI__TRY(check_visible(p, shape[0], err));
   k->r = (xai__rbm){.channels = shape[0], .filters = shape[1], .pool = 1, .kernel = {1, 1}, .size = {1, 1},
                     .out = {1, 1}, .n = shape[0], .m = shape[1], .w = w};
   k->a = a;
@@ -57,6 +64,7 @@ static int create_conv(xai_prior *p, xai_error *err) {
   XAI__TRY(xai__prior_tensor(p, "W", 4, shape, &w, err));
   XAI__TRY(xai__prior_tensor(p, "c", 1, shape + 1, &c, err));
   XAI__TRY(xai__prior_tensor(p, "b", 1, shape, &b, err));
+  XAI__TRY(check_visible(p, shape[1] * shape[2] * shape[3], err));
   k->r = (xai__rbm){.conv = true, .channels = shape[1], .filters = shape[0], .kernel = {shape[2], shape[3]},
                     .pool = (int64_t)xai__params_number(&p->params, "pool"), .w = w};
   k->a = c;
