@@ -30,6 +30,10 @@ typedef int (*xai__reads_fn)(void *user, const xai__steps *steps, unsigned char 
  * A plan that knows data serves only these. */
 typedef enum { XAI__KNOWS_SHAPES, XAI__KNOWS_SMALL, XAI__KNOWS_ALL } xai__knowledge;
 
+/* Where products may be off by 5e-6 of the largest (xai__finish.winograd): in the forward sweep and in
+ * rules of one sign; in vjps. */
+typedef enum { XAI__DIRECT, XAI__WINOGRAD_FORWARD, XAI__WINOGRAD_VJP } xai__winograd_use;
+
 /* What a plan is for. Arrays are borrowed while planning. */
 typedef struct xai__plan_request {
   const xai__shape *input; /* shape of each graph input */
@@ -42,7 +46,7 @@ typedef struct xai__plan_request {
   bool everything; /* relevance of every value, not only on the way to `at` (ledger) */
   int source, n_at;
   const int *at;
-  bool winograd; /* products may be off by 5e-6 of the largest (xai__finish), where no rule sees it */
+  xai__winograd_use winograd;
   xai__reads_fn reads; /* NULL: every step reads everything */
   void *reads_user;
 } xai__plan_request;
@@ -91,7 +95,7 @@ typedef struct xai__plan {
   bool *grad_written;   /* per value, during a sweep */
   int source, n_at;
   int *at;
-  bool winograd; /* as asked for */
+  xai__winograd_use winograd;
   char *buffer;
   int64_t bytes;   /* of the buffer */
   int64_t scratch; /* an estimate of what the sweeps need on top */

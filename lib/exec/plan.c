@@ -125,9 +125,10 @@ static int plan_input(xai__planner *q, int i) {
 }
 
 /* In the units whose result no step divides by. */
-static void allow_winograd(xai__plan *p, bool allowed) {
-  p->winograd = allowed;
-  for (int u = 0; u < p->n_units && allowed; u++) {
+static void allow_winograd(xai__plan *p, const xai__plan_request *r) {
+  p->winograd = r->winograd;
+  if (r->winograd != XAI__WINOGRAD_FORWARD) return;
+  for (int u = 0; u < p->n_units; u++) {
     p->unit[u].winograd = true;
     for (int j = 0; j < p->n_steps; j++) {
       const xai__step *s = &p->steps.v[p->step[j]];
@@ -178,7 +179,7 @@ static int make(xai__planner *q) {
   if (q->r->reverse) XAI__TRY(xai__plan_steps(q));
   XAI__TRY(xai__plan_layouts(q));
   XAI__TRY(xai__plan_units(q));
-  allow_winograd(p, q->r->winograd);
+  allow_winograd(p, q->r);
   xai__plan_lives(q);
   estimate_scratch(p);
   return xai__plan_place(q);

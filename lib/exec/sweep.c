@@ -256,7 +256,8 @@ static int layer_vjp(xai__plan *p, const xai__step *step, xai__call *c, const xa
   XAI__TRY(xai__layer_take(&u, gout, XAI__RESULT_SIDE, &s));
   XAI__TRY(xai__layer_room(&u, to, XAI__INPUT_SIDE, &room));
   g = xai__blocked_of(&room);
-  xai__finish finish = {.form = XAI__KEEP, .accumulate = room.data == to->data && !to->fresh};
+  xai__finish finish = {.form = XAI__KEEP, .winograd = p->winograd == XAI__WINOGRAD_VJP,
+                        .accumulate = room.data == to->data && !to->fresh};
   XAI__TRY(xai__layer_adjoint(&u, &s, xai__identity, &g, &finish));
   return xai__convert_back(p->engine, &room, to, !to->fresh, c->err);
 }

@@ -17,6 +17,12 @@ static int reads(void *job, const xai__steps *steps, unsigned char *reads, xai_e
   return XAI_OK;
 }
 
+/* Not before the gates of gradients, where a sum near 0 opens or closes one. */
+static xai__winograd_use winograd(const xai__job *j) {
+  if (j->method->own_sweep || !xai__params_is(&j->params, "winograd", "on")) return XAI__DIRECT;
+  return j->method->relevance ? XAI__WINOGRAD_FORWARD : XAI__WINOGRAD_VJP;
+}
+
 int xai__job_plan(xai__job *j, int64_t times, xai__plan **out) {
   size_t n = (size_t)j->s->graph->n_inputs;
   xai__shape *shape = xai__arena_new(&j->in.arena, n + 1, sizeof *shape, j->err);
@@ -30,8 +36,7 @@ int xai__job_plan(xai__job *j, int64_t times, xai__plan **out) {
   bool has_data = times == 1 && j->in.data[0]; /* a bill has none */
   xai__plan_request q = {.input = shape, .data = has_data ? j->in.data : NULL, .want = want, .n_want = j->n_at + 1, .reverse = true,
                          .fold = xai__method_fold(j->method, &j->params),
-                         .winograd = j->method->relevance && !j->method->own_sweep &&
-                                     xai__params_is(&j->params, "winograd", "on"),
+                         .winograd = winograd(j),
                          .everything = j->r->ledger != 0, .source = j->source, .n_at = j->n_at,
                          .at = j->at,
                          .reads = j->method->own_sweep || j->r->ledger ? NULL : reads,

@@ -5,7 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#define GRADIENT "seed=one|tensor;output=logit|final|log-prob;bias=absorb|zero;reduce=none|sum"
+#define GRADIENT \
+  "seed=one|tensor;output=logit|final|log-prob;bias=absorb|zero;reduce=none|sum;winograd=on|off"
 #define LRP ";output=logit|final|log-prob;reduce=none|sum;" XAI__RELEVANCE_SCHEMA
 #define SEED "seed=value|one|contrast|tensor"
 #define EPSILON "epsilon=1e-6[0,inf];"

@@ -9,7 +9,7 @@
 typedef struct run {
   const char **name; /* of the results */
   int *value, n;
-  bool winograd;
+  xai__winograd_use winograd;
 } run;
 
 /* Which values to give back, and under which names. */
@@ -19,7 +19,7 @@ static int choose(const xai_session *s, const xai_request *r, xai__arena *a, run
   xai__params p = {0};
   for (size_t i = 0; i < r->n_params; i++)
     XAI__TRY(xai__params_set(&p, RUN_SCHEMA, "a run", &r->params[i], err));
-  out->winograd = !xai__params_is(&p, "winograd", "off");
+  out->winograd = xai__params_is(&p, "winograd", "off") ? XAI__DIRECT : XAI__WINOGRAD_FORWARD;
   out->n = r->n_at ? (int)r->n_at : g->n_outputs;
   out->name = xai__arena_new(a, (size_t)out->n + 1, sizeof *out->name, err);
   out->value = xai__arena_new(a, (size_t)out->n + 1, sizeof *out->value, err);

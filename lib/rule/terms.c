@@ -45,6 +45,11 @@ static const xai__blocked *operand(const context *k, const xai__rule_term *t) {
   return t->x == XAI__NEG && !k->negative_x ? NULL : &k->x;
 }
 
+/* x+ of an x that is nowhere negative is x. */
+static xai__edit edit_of(const context *k, const xai__rule_term *t) {
+  return t->x == XAI__POS && !k->negative_x ? xai__identity : k->edit[t->x];
+}
+
 static xai__edit signed_edit(xai__edit e, float sign) {
   if (e.form == XAI__LINEAR) {
     e.pos *= sign;
@@ -76,7 +81,7 @@ static int divided(context *k, int group, const xai__finish *division, const xai
     if (t->group != group || !x) continue;
     xai__finish f = i == last ? *division : (xai__finish){.form = XAI__KEEP, .winograd = division->winograd};
     if (begun) f.add = s;
-    XAI__TRY(xai__layer_forward(&k->u, x, k->edit[t->x], signed_edit(k->edit[t->w], t->sign),
+    XAI__TRY(xai__layer_forward(&k->u, x, edit_of(k, t), signed_edit(k->edit[t->w], t->sign),
                                 k->edit[t->b], s, &f));
     begun = true;
   }
@@ -172,7 +177,7 @@ static int run_group(context *k, int group, double *ledger) {
     const xai__rule_term *t = &k->rule->term[i];
     const xai__blocked *x = operand(k, t);
     if (t->group != group || !x) continue;
-    xai__finish f = {.form = XAI__TIMES, .coef = t->sign, .other = x, .edit = k->edit[t->x],
+    xai__finish f = {.form = XAI__TIMES, .coef = t->sign, .other = x, .edit = edit_of(k, t),
                      .accumulate = !k->fresh, .winograd = division.winograd};
     status = xai__layer_adjoint(&k->u, &s, k->edit[t->w], &k->dx, &f);
     k->fresh = false;
@@ -210,7 +215,7 @@ static int take_bounds(context *k, xai__rules *r, const xai__step *step, const x
 int xai__rule_terms(xai__rules *r, const xai__step *step, xai__call *c, const xai__assignment *a,
                     const xai__view *gout, const xai__view *gin, double *ledger) {
   context k = {.engine = c->engine, .err = c->err, .rule = a->rule,
-               .winograd = r->plan->winograd};
+               .winograd = r->plan->winograd == XAI__WINOGRAD_FORWARD};
   XAI__TRY(xai__layer_open(r->plan, step, &r->plan->layer[step - r->plan->steps.v], c, &k.u));
   int x = k.u.x;
   if (!gin[x].data) return XAI_OK;
