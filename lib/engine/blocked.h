@@ -70,6 +70,9 @@ int xai__blocked_adjoint(xai__engine *e, const xai__product *p, const float *pac
                          const xai__blocked *s, xai__edit we, const xai__blocked *g,
                          const xai__finish *f, xai_error *err);
 
+/* Bytes of scratch that Winograd takes for a product and its adjoint, at most; 0: does not serve. */
+int64_t xai__winograd_scratch(const xai__engine *e, const xai__product *p);
+
 /* ---- pooling ---- */
 
 /* Windows along (height, width); taps outside the image do not exist, but where include_pad they

@@ -45,6 +45,18 @@ bool xai__winograd_serves(const xai__gather *g) {
          f->in >= FEWEST_CHANNELS && f->out >= FEWEST_CHANNELS;
 }
 
+int64_t xai__winograd_scratch(const xai__engine *e, const xai__product *p) {
+  const int64_t in = at_least(p->c, p->m), across = ceil_div(at_least(p->out[2], p->in[2]), 4);
+  const int64_t u = in * XAI__CHUNK + XAI__BLOCK;
+  const int64_t m = at_least(NEAR_TILES, across) * XAI__CHUNK + XAI__BLOCK;
+  if (p->kernel[1] != 3 || p->kernel[2] != 3 || p->stride[1] != 1 || p->stride[2] != 1 ||
+      in * p->groups < FEWEST_CHANNELS || across * 4 < FEWEST)
+    return 0;
+  const int64_t band = across * ceil_div(p->groups * in, XAI__BLOCK) * XAI__BLOCK;
+  return (int64_t)sizeof(float) * (at_least(INPUT_FLOATS, POINTS * (band + XAI__BLOCK)) +
+                                   xai__pool_threads(e->pool) * POINTS * (u + m));
+}
+
 /* ---- input ---- */
 
 /* The 6x6 window at (y, x), a copy with zeros where it leaves the tensor and its border. */

@@ -89,7 +89,8 @@ static int64_t folded_bytes(const xai__plan *p, const xai__step *s) {
 }
 
 /* What running one node or crossing one step may take from the engine's scratch: an array of its
- * results' size and one of its operands' (packing), or three and two (rules), and a margin. */
+ * results' size and one of its operands' (packing), or three and two (rules), and a margin; on top of what a convolution may take to be fast
+ * (layout.c). */
 static void estimate_scratch(xai__plan *p) {
   int64_t most = 0, kept = 0;
   for (int i = 0; i < p->n_units; i++) {
@@ -104,7 +105,7 @@ static void estimate_scratch(xai__plan *p) {
     if (most < 2 * in + 3 * out) most = 2 * in + 3 * out;
     kept += folded_bytes(p, s);
   }
-  p->scratch = most + kept + (5 << 18);
+  p->scratch += most + kept + (5 << 18);
 }
 
 bool xai__plan_knows(xai__knowledge known, const xai__shape *shape, int dtype) {
