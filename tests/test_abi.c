@@ -133,7 +133,6 @@ START_TEST(options_are_checked) {
               {{.max_memory = -1}, XAI_E_ARGUMENT, ""},
               {{.max_nodes = -1}, XAI_E_ARGUMENT, ""},
               {{.max_tensor = -1}, XAI_E_ARGUMENT, ""},
-              {{.external_dir = "."}, XAI_E_UNSUPPORTED, "external_dir"},
               {{.max_memory = 1000}, XAI_E_LIMIT, ""},
               {{.max_nodes = 3}, XAI_E_LIMIT, ""},
               {{.max_tensor = 7}, XAI_E_LIMIT, ""}};

@@ -117,7 +117,8 @@ typedef struct xai_options {
   int64_t max_memory;   /* bytes a graph or session may hold; 0: 64 GiB */
   int64_t max_nodes;    /* nodes of a graph; 0: 1,000,000 */
   int64_t max_tensor;   /* elements of one tensor; 0: 2^31 */
-  const char *external_dir; /* reserved for external tensor data; NULL */
+  const char *external_dir; /* of a graph: folder of its external tensor data, none outside of it is
+                             * opened; NULL: the model file's own, and none for xai_graph_parse */
   xai_realloc_fn realloc;
   void *realloc_user;
   xai_log_fn log;

@@ -15,6 +15,16 @@ static int start(const xai_options *o, xai_graph **out, xai_error *err) {
   return xai__graph_create(&options, out, err);
 }
 
+/* Where external tensor data are: the folder that the caller names, or the one of `path`. */
+static int set_folder(xai_graph *g, const char *path, xai_error *err) {
+  const char *named = g->options.external_dir;
+  size_t n = named ? strlen(named) : path ? xai__folder_length(path) : 0;
+  g->options.external_dir = NULL; /* the caller's */
+  if (!named && !path) return XAI_OK;
+  g->folder = n ? xai__arena_text(&g->arena, named ? named : path, n, err) : ".";
+  return g->folder ? XAI_OK : err->status;
+}
+
 static int end(int status, xai_graph **out) {
   if (status) {
     xai__graph_release(*out);
@@ -33,6 +43,7 @@ int xai_graph_load(const char *path, const xai_options *o, xai_graph **out, xai_
   XAI__TRY(start(o, out, err));
   int status = path ? xai__file_map(path, &(*out)->file, err)
                     : xai__fail(err, XAI_E_ARGUMENT, "path", "path is NULL");
+  if (!status) status = set_folder(*out, path, err);
   if (!status) status = xai__onnx_read(*out, (*out)->file.data, (*out)->file.size, false, err);
   return end(status, out);
 }
@@ -42,8 +53,9 @@ int xai_graph_parse(const void *model, size_t n, const xai_options *o, xai_graph
   xai_error local;
   if (!err) err = &local;
   XAI__TRY(start(o, out, err));
-  int status = model ? xai__onnx_read(*out, model, n, true, err)
+  int status = model ? set_folder(*out, NULL, err)
                      : xai__fail(err, XAI_E_ARGUMENT, "model", "model is NULL");
+  if (!status) status = xai__onnx_read(*out, model, n, true, err);
   return end(status, out);
 }
 

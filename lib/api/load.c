@@ -28,8 +28,6 @@ int xai__load_options(xai_options *to, const xai_options *from, xai_error *err) 
     return xai__fail(err, XAI_E_ARGUMENT, "max_isa", "max_isa is %d, not 0 to 3", (int)to->max_isa);
   if (to->max_memory < 0 || to->max_nodes < 0 || to->max_tensor < 0)
     return xai__fail(err, XAI_E_ARGUMENT, "xai_options", "a limit is negative");
-  if (to->external_dir)
-    return xai__fail(err, XAI_E_UNSUPPORTED, "external_dir", "external tensor data are not supported");
   if (!to->max_memory) to->max_memory = (int64_t)64 << 30;
   if (!to->max_nodes) to->max_nodes = 1000000;
   if (!to->max_tensor) to->max_tensor = (int64_t)1 << 31;

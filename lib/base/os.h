@@ -11,7 +11,12 @@ typedef struct xai__file {
 } xai__file;
 /* Maps a regular file read-only. */
 int xai__file_map(const char *path, xai__file *f, xai_error *err);
+/* The same of a file below a folder. A path that leads out of it, by "..", from the root or by a
+ * symbolic link, is XAI_E_MODEL. */
+int xai__file_map_beneath(const char *folder, const char *path, xai__file *f, xai_error *err);
 void xai__file_unmap(xai__file *f);
+/* How long the folder's part of a path is: 0 for "model.onnx", 4 for "dir/model.onnx". */
+size_t xai__folder_length(const char *path);
 
 int xai__processors(void);
 double xai__seconds(void); /* monotonic */

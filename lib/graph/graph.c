@@ -56,6 +56,7 @@ void xai__graph_release(xai_graph *g) {
   xai__free(g->metadata);
   xai__free(g->opsets);
   xai__cache_free(&g->made);
+  for (xai__external *e = g->external; e; e = e->next) xai__file_unmap(&e->file);
   xai__arena_free(&g->arena);
   xai__file_unmap(&g->file);
   xai__free(g);

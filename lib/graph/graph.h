@@ -22,11 +22,20 @@ typedef struct xai__text_pair {
   const char *key, *text;
 } xai__text_pair;
 
+/* A file of tensor data. */
+typedef struct xai__external {
+  const char *name;
+  xai__file file;
+  struct xai__external *next;
+} xai__external;
+
 struct xai_graph {
   atomic_int refs;
   xai__memory *memory;
   xai__arena arena;
   xai__file file; /* mapped model that constants point into, or empty */
+  const char *folder; /* where the files of external tensor data are; NULL: nowhere */
+  struct xai__external *external; /* those that are mapped */
   xai_options options;
   xai__node *nodes;
   xai__graph_value *values;

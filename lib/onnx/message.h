@@ -11,10 +11,15 @@ typedef struct xai__onnx_data {
   xai__shape shape;
   int64_t count;
   const unsigned char *raw; /* little-endian elements, any alignment; NULL: in typed fields */
+  const char *location;     /* the file that has the data, NULL: the message */
+  uint64_t offset, length;  /* in that file; length UINT64_MAX: not said */
   xai__wire message;
 } xai__onnx_data;
 
 int xai__onnx_data_read(xai__wire tensor, xai__arena *a, xai__onnx_data *d, xai_error *err);
+int64_t xai__onnx_data_bytes(const xai__onnx_data *d); /* as they are stored */
+/* Finds raw data that are in another file, below the graph's folder, and maps it. */
+int xai__onnx_external(xai_graph *g, xai__onnx_data *d, xai_error *err);
 /* The elements in storage dtype, allocated in `keep`. */
 int xai__onnx_data_view(const xai__onnx_data *d, xai__arena *keep, xai__view *v, xai_error *err);
 

@@ -37,6 +37,7 @@ static int read_initializer(xai__onnx_model *m, xai__wire message, xai__arena *a
   xai__view v;
   XAI__TRY(xai__onnx_data_read(message, a, &d, err));
   XAI__TRY(need_name(d.name, "an initializer", err));
+  if (d.location) XAI__TRY(xai__onnx_external(m->graph, &d, err));
   v = (xai__view){.dtype = d.dtype, .shape = d.shape, .data = (void *)(uintptr_t)d.raw};
   bool as_stored = d.dtype == XAI_F32 || d.dtype == XAI_I64;
   bool aligned = (uintptr_t)d.raw % xai__dtype_size(d.dtype) == 0;

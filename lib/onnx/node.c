@@ -62,7 +62,8 @@ static int check_type(const attribute_proto *p, xai_error *err) {
   return XAI_OK;
 }
 
-static int read_attribute(xai__wire message, xai__arena *a, xai__attr *out, xai_error *err) {
+static int read_attribute(xai__onnx_model *m, xai__wire message, xai__arena *a, xai__attr *out,
+                          xai_error *err) {
   attribute_proto p = {.name = "", .reference = "", .s = ""};
   XAI__TRY(xai__wire_read(message, attribute_rules, a, &p, err));
   if (!p.name[0]) return xai__fail(err, XAI_E_MODEL, NULL, "an attribute has no name");
@@ -86,11 +87,12 @@ static int read_attribute(xai__wire message, xai__arena *a, xai__attr *out, xai_
   if (p.type != TENSOR) return XAI_OK;
   xai__onnx_data d;
   XAI__TRY(xai__onnx_data_read(p.tensor, a, &d, err));
+  if (d.location) XAI__TRY(xai__onnx_external(m->graph, &d, err));
   out->tensor_dtype = d.dtype;
   return xai__onnx_data_view(&d, a, &out->tensor, err);
 }
 
-static int read_attributes(xai__wire node, xai__arena *a, xai__attr **attrs, int *n,
+static int read_attributes(xai__onnx_model *m, xai__wire node, xai__arena *a, xai__attr **attrs, int *n,
                            xai_error *err) {
   xai__wire w = node, message;
   int more, room = 0;
@@ -98,7 +100,7 @@ static int read_attributes(xai__wire node, xai__arena *a, xai__attr **attrs, int
   if (more < 0) return more;
   if (!(*attrs = xai__arena_new(a, (size_t)room, sizeof **attrs, err))) return err->status;
   for (w = node; (more = xai__wire_find(&w, 5, "AttributeProto", &message, err)) > 0; ++*n)
-    XAI__TRY(read_attribute(message, a, &(*attrs)[*n], err));
+    XAI__TRY(read_attribute(m, message, a, &(*attrs)[*n], err));
   return more;
 }
 
@@ -113,7 +115,7 @@ static int add_node(xai__onnx_model *m, xai__wire node, xai__arena *a, node_prot
   xai__attr *attrs = NULL;
   int n_attrs = 0;
   if (xai__op_find(p->domain, p->type)) /* if not, the builder's answer is the better one */
-    XAI__TRY(read_attributes(node, a, &attrs, &n_attrs, err));
+    XAI__TRY(read_attributes(m, node, a, &attrs, &n_attrs, err));
   else
     XAI__TRY(xai__onnx_refuse_function(m, p->domain, p->type, a, err));
   int opset = xai__onnx_opset_of(m, p->domain);

@@ -97,18 +97,59 @@ static int typed(const xai__onnx_data *d, unsigned char *to, int64_t *n, xai_err
   return more;
 }
 
+int64_t xai__onnx_data_bytes(const xai__onnx_data *d) {
+  return stored_count(d) * (int64_t)xai__dtype_size(d->dtype);
+}
+
+static bool parse_count(const char *text, uint64_t *v) {
+  *v = 0;
+  if (!text[0]) return false;
+  for (; *text; text++) {
+    if (*text < '0' || *text > '9' || *v > (UINT64_MAX - 9) / 10) return false;
+    *v = *v * 10 + (uint64_t)(*text - '0');
+  }
+  return true;
+}
+
+/* external_data: which file, and where in it. */
+static int read_location(xai__onnx_data *d, const tensor_proto *p, xai__arena *a, xai_error *err) {
+  struct entry {
+    const char *key, *value;
+  } e;
+  static const xai__wire_rule entry_rules[] = {
+      {1, XAI__WIRE_TEXT, offsetof(struct entry, key), NULL},
+      {2, XAI__WIRE_TEXT, offsetof(struct entry, value), NULL},
+      {0, 0, 0, NULL}};
+  xai__wire w = d->message, message;
+  int more;
+  if (p->location != 1 || p->raw.p != p->raw.end)
+    return xai__fail(err, XAI_E_MODEL, p->name, "tensor '%s' has data location %lld%s", p->name,
+                     (long long)p->location, p->location == 1 ? ", and data of its own" : "");
+  d->length = UINT64_MAX;
+  while ((more = xai__wire_find(&w, 13, "StringStringEntryProto", &message, err)) > 0) {
+    e = (struct entry){"", ""};
+    XAI__TRY(xai__wire_read(message, entry_rules, a, &e, err));
+    uint64_t *number = !strcmp(e.key, "offset") ? &d->offset : !strcmp(e.key, "length") ? &d->length : NULL;
+    if (!strcmp(e.key, "location")) d->location = e.value;
+    if (number && !parse_count(e.value, number))
+      return xai__fail(err, XAI_E_MODEL, p->name, "tensor '%s': its %s is '%s'", p->name, e.key, e.value);
+  }
+  if (more < 0) return more;
+  if (d->location && d->location[0]) return XAI_OK;
+  return xai__fail(err, XAI_E_MODEL, p->name, "tensor '%s' keeps its data in a file without a name",
+                   p->name);
+}
+
 int xai__onnx_data_read(xai__wire tensor, xai__arena *a, xai__onnx_data *d, xai_error *err) {
   tensor_proto p = {.name = ""};
   XAI__TRY(xai__wire_read(tensor, rules, a, &p, err));
   *d = (xai__onnx_data){.name = p.name, .dtype = (int)p.type, .message = tensor};
   XAI__TRY(xai__onnx_check_dtype(p.type, p.name, err));
-  if (p.location)
-    return xai__fail(err, XAI_E_UNSUPPORTED, p.name,
-                     "tensor '%s' keeps its data in another file, which is not supported", p.name);
   if (p.segment.p)
     return xai__fail(err, XAI_E_UNSUPPORTED, p.name,
                      "tensor '%s' is a segment of a tensor, which is not supported", p.name);
   XAI__TRY(read_shape(d, &p.dims, err));
+  if (p.location) return read_location(d, &p, a, err);
   size_t size = xai__dtype_size(d->dtype);
   int64_t stored = stored_count(d);
   if (p.raw.p && p.raw.p != p.raw.end) {
@@ -176,6 +217,9 @@ int xai__onnx_tensor(const unsigned char *data, size_t n, xai__memory *m, xai_te
   if (!n) return xai__fail(err, XAI_E_MODEL, NULL, "not an ONNX tensor: it is empty");
   int status = xai__onnx_data_read((xai__wire){data, data, data + n, "TensorProto"}, &scratch, &d,
                                    err);
+  if (!status && d.location)
+    status = xai__fail(err, XAI_E_UNSUPPORTED, d.name,
+                       "tensor '%s' keeps its data in another file, which is not supported", d.name);
   if (!status)
     status = xai__tensor_new(m, is_packed(&d) ? xai__dtype_returned(d.dtype) : d.dtype, &d.shape, &t,
                              err);
