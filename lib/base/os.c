@@ -72,7 +72,10 @@ static int open_by_steps(int folder, const char *path) {
     memcpy(name, n ? path : ".", n ? n : 1);
     name[n ? n : 1] = 0;
     int next = openat(at, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW | (last ? 0 : O_DIRECTORY));
-    int number = errno == ELOOP ? EXDEV : errno;
+    int number = errno;
+    struct stat st;
+    bool is_link = next < 0 && !fstatat(at, name, &st, AT_SYMLINK_NOFOLLOW) && S_ISLNK(st.st_mode);
+    if (is_link) number = EXDEV;
     close(at);
     if (last || next < 0) {
       errno = number;

@@ -99,6 +99,7 @@ typedef struct xai__plan {
   char *buffer;
   int64_t bytes;   /* of the buffer */
   int64_t scratch; /* an estimate of what the sweeps need on top */
+  bool branches;      /* while planning: some nodes may turn out not to be needed */
   const void **known; /* per input: the data that it was planned for, or NULL */
   xai__cache made; /* folded weights that belong to these shapes */
 } xai__plan;

@@ -9,6 +9,29 @@ void *xai__plan_new(xai__planner *q, size_t n, size_t size) {
   return xai__arena_new(&q->p->arena, n + 1, size, q->err);
 }
 
+static void operand_views(const xai__plan *p, const xai__node *node, xai__view *in,
+                          bool *in_static) {
+  for (int k = 0; k < node->n_in; k++) {
+    int v = node->in[k];
+    in[k] = v < 0 ? xai__absent : p->value[v];
+    in_static[k] = v < 0 || p->graph->values[v].is_static;
+  }
+}
+
+/* The operand besides 0 that a node looks at; 0: all, or not known yet. */
+static int chosen(xai__planner *q, const xai__node *node) {
+  if (!node->op->chosen) return 0;
+  operand_views(q->p, node, q->in, q->in_static);
+  return node->op->chosen(&(xai__call){.node = node, .n_in = node->n_in, .in = q->in});
+}
+
+/* A value that cannot be computed, or that nobody needs: a branch not taken. */
+static void mark_gone(xai__planner *q, const xai__node *node) {
+  for (int k = 0; k < node->n_out; k++)
+    if (node->out[k] >= 0) q->p->value[node->out[k]].dtype = 0;
+}
+static bool is_gone(const xai__planner *q, int v) { return v >= 0 && !q->p->value[v].dtype; }
+
 /* The nodes that the wanted values need. */
 static int choose_nodes(xai__planner *q) {
   const xai_graph *g = q->p->graph;
@@ -21,22 +44,14 @@ static int choose_nodes(xai__planner *q) {
     bool wanted = false;
     for (int k = 0; k < node->n_out; k++) wanted |= node->out[k] >= 0 && need[node->out[k]];
     if (!wanted) continue;
+    int only = chosen(q, node);
     for (int k = 0; k < node->n_in; k++)
-      if (node->in[k] >= 0) need[node->in[k]] = true;
+      if (node->in[k] >= 0 && (!only || !k || k == only)) need[node->in[k]] = true;
     q->p->node[g->n_nodes - 1 - n++] = i;
   }
   memmove(q->p->node, q->p->node + g->n_nodes - n, (size_t)n * sizeof *q->p->node);
   q->p->n_nodes = n;
   return XAI_OK;
-}
-
-static void operand_views(const xai__plan *p, const xai__node *node, xai__view *in,
-                          bool *in_static) {
-  for (int k = 0; k < node->n_in; k++) {
-    int v = node->in[k];
-    in[k] = v < 0 ? xai__absent : p->value[v];
-    in_static[k] = v < 0 || p->graph->values[v].is_static;
-  }
 }
 
 /* Shapes of every chosen node's results; what is known already is computed at once. */
@@ -49,9 +64,18 @@ static int infer_shapes(xai__planner *q) {
     xai__view *out = q->in + node->n_in;
     operand_views(p, node, q->in, q->in_static);
     xai__call c = {node, node->n_in, node->n_out, q->in, out, q->in_static, p->engine, q->err};
-    int status = xai__node_infer(&c, g->options.max_tensor);
-    bool known = true;
-    for (int k = 0; k < node->n_in; k++) known = known && (node->in[k] < 0 || q->in[k].data);
+    int only = chosen(q, node), status = XAI_OK;
+    bool known = true, gone = false;
+    for (int k = 0; k < node->n_in; k++) {
+      if (only && k && k != only) continue;
+      known = known && (node->in[k] < 0 || q->in[k].data);
+      gone |= is_gone(q, node->in[k]);
+    }
+    if (gone && p->branches) {
+      mark_gone(q, node);
+      continue;
+    }
+    status = xai__node_infer(&c, g->options.max_tensor);
     known = (known || node->op->shape_only) && !status && xai__node_is_quick(&c, &budget);
     for (int k = 0; k < node->n_out && !status; k++) {
       if (node->out[k] < 0) continue;
@@ -64,11 +88,35 @@ static int infer_shapes(xai__planner *q) {
     size_t mark = xai__scratch_mark(p->engine);
     if (known && !status) status = xai__node_forward(&c);
     xai__scratch_release(p->engine, mark);
+    if (status && p->branches && status != XAI_E_MEMORY && status != XAI_E_LIMIT) {
+      mark_gone(q, node);
+      continue;
+    }
     if (status) {
       xai__fail_at_node(q->err, p->node[i], node->name);
       return status;
     }
   }
+  return XAI_OK;
+}
+
+/* Drops the branches that are not taken, now that shapes and small values are known. What is left
+ * must be possible: if not, the first node that is not says why. */
+static int drop_branches(xai__planner *q) {
+  xai__plan *p = q->p;
+  const xai_graph *g = p->graph;
+  if (!p->branches) return XAI_OK;
+  XAI__TRY(choose_nodes(q));
+  p->branches = false;
+  for (int i = 0; i < p->n_nodes; i++) {
+    const xai__node *node = &g->nodes[p->node[i]];
+    bool gone = false;
+    for (int k = 0; k < node->n_out; k++) gone |= is_gone(q, node->out[k]);
+    if (gone) return infer_shapes(q);
+  }
+  for (int i = 0, k = 0; i < g->n_nodes; i++)
+    if (k < p->n_nodes && p->node[k] == i) k++;
+    else mark_gone(q, &g->nodes[i]);
   return XAI_OK;
 }
 
@@ -175,7 +223,9 @@ static int make(xai__planner *q) {
   if (!(p->known = xai__plan_new(q, (size_t)g->n_inputs, sizeof *p->known))) return q->err->status;
   for (int i = 0; i < g->n_inputs; i++) XAI__TRY(plan_input(q, i));
   XAI__TRY(choose_nodes(q));
+  for (int i = 0; i < g->n_nodes; i++) p->branches |= g->nodes[i].op->chosen != NULL;
   XAI__TRY(infer_shapes(q));
+  XAI__TRY(drop_branches(q));
   for (int i = 0; i < q->r->n_want; i++) p->kept[q->r->want[i]] = true;
   if (q->r->reverse) XAI__TRY(xai__plan_steps(q));
   XAI__TRY(xai__plan_layouts(q));

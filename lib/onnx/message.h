@@ -33,11 +33,31 @@ typedef struct xai__onnx_opset {
   int version;
 } xai__onnx_opset;
 
+/* Where the nodes of a function or a subgraph are written out. Names that it defines get a prefix;
+ * formal[i] is tensor actual[i] outside, operands (n_in of them) before results. */
+typedef struct xai__onnx_scope {
+  const struct xai__onnx_scope *above, *outer; /* the one around; where other names are looked up */
+  const char *prefix;
+  const char *const *formal, *const *actual;
+  int n_in, n;
+  bool is_function;
+  const xai__attr *attrs; /* of the call of a function */
+  int n_attrs;
+  xai__wire function;
+} xai__onnx_scope;
+
 /* What a node needs to know of its model. */
 typedef struct xai__onnx_model {
   xai_graph *graph;
   bool copy;
   xai__wire message;
+  const xai__onnx_scope *scope; /* NULL: the graph itself */
+  int64_t n_scopes;
+  struct xai__onnx_function {
+    uint64_t hash; /* of its name and domain */
+    xai__wire message;
+  } *functions;
+  int n_functions;
   xai__onnx_opset opsets[XAI__ONNX_OPSETS];
   int n_opsets;
 } xai__onnx_model;
@@ -46,10 +66,34 @@ typedef struct xai__onnx_model {
 const char *xai__onnx_domain(const char *domain);
 /* 1 where the model does not say: the files that cannot are of the first opset. */
 int xai__onnx_opset_of(const xai__onnx_model *m, const char *domain);
-/* XAI_E_UNSUPPORTED if the model itself defines the operator, as a function. */
-int xai__onnx_refuse_function(const xai__onnx_model *m, const char *domain, const char *type,
-                              xai__arena *a, xai_error *err);
 
+/* Calls `read` for every occurrence of a field; what it put into the arena is then gone. */
+typedef int (*xai__onnx_reader)(xai__onnx_model *m, xai__wire message, xai__arena *a, xai_error *err);
+int xai__onnx_each(xai__onnx_model *m, xai__wire w, uint32_t field, const char *name,
+                   xai__onnx_reader read, xai_error *err);
+int xai__onnx_initializer(xai__onnx_model *m, xai__wire tensor, xai__arena *a, xai_error *err);
+int xai__onnx_function_opset(xai__onnx_model *m, xai__wire import, xai__arena *a, xai_error *err);
 int xai__onnx_node(xai__onnx_model *m, xai__wire node, xai__arena *a, xai_error *err);
+
+/* ---- scope.c ---- */
+
+/* A node as its file has it, its tensors' names those of the graph. */
+typedef struct xai__onnx_call {
+  const char *name, *type, *domain, *overload;
+  const char *const *in, *const *out;
+  int n_in, n_out, opset, n_attrs;
+  const xai__attr *attrs; /* but for subgraphs */
+} xai__onnx_call;
+
+/* The graph's name of a tensor that is used, or defined, in the present scope. */
+const char *xai__onnx_use(const xai__onnx_model *m, const char *name, xai__arena *a, xai_error *err);
+const char *xai__onnx_define(const xai__onnx_model *m, const char *name, xai__arena *a,
+                             xai_error *err);
+/* Lists the model's functions. */
+int xai__onnx_functions(xai__onnx_model *m, xai__arena *a, xai_error *err);
+/* How a node is written out in its place; NULL: it is an operator. */
+typedef int (*xai__onnx_expansion)(xai__onnx_model *m, xai__wire node, const xai__onnx_call *c,
+                                   xai__arena *a, xai_error *err);
+xai__onnx_expansion xai__onnx_expand(const xai__onnx_model *m, const xai__onnx_call *c);
 
 #endif

@@ -7,13 +7,10 @@
 
 /* Field numbers, of a GraphProto and of a ModelProto. */
 enum { NODE = 1, INITIALIZER = 5, INPUT = 11, OUTPUT = 12, SPARSE_INITIALIZER = 15 };
-enum { GRAPH = 7, OPSET_IMPORT = 8, METADATA = 14, FUNCTION = 25 };
+enum { GRAPH = 7, OPSET_IMPORT = 8, METADATA = 14 };
 
-/* Calls `read` for every occurrence of a field; what it put into the arena is then gone. */
-typedef int (*reader)(xai__onnx_model *m, xai__wire message, xai__arena *a, xai_error *err);
-
-static int each(xai__onnx_model *m, xai__wire w, uint32_t field, const char *name, reader read,
-                xai_error *err) {
+int xai__onnx_each(xai__onnx_model *m, xai__wire w, uint32_t field, const char *name,
+                   xai__onnx_reader read, xai_error *err) {
   xai__wire message;
   int more;
   while ((more = xai__wire_find(&w, field, name, &message, err)) > 0) {
@@ -31,8 +28,7 @@ static int need_name(const char *name, const char *what, xai_error *err) {
   return name[0] ? XAI_OK : xai__fail(err, XAI_E_MODEL, NULL, "%s has no name", what);
 }
 
-static int read_initializer(xai__onnx_model *m, xai__wire message, xai__arena *a,
-                            xai_error *err) {
+int xai__onnx_initializer(xai__onnx_model *m, xai__wire message, xai__arena *a, xai_error *err) {
   xai__onnx_data d;
   xai__view v;
   XAI__TRY(xai__onnx_data_read(message, a, &d, err));
@@ -43,7 +39,8 @@ static int read_initializer(xai__onnx_model *m, xai__wire message, xai__arena *a
   bool aligned = (uintptr_t)d.raw % xai__dtype_size(d.dtype) == 0;
   if (m->copy || !d.raw || !as_stored || !aligned)
     XAI__TRY(xai__onnx_data_view(&d, &m->graph->arena, &v, err));
-  return xai__graph_add_constant(m->graph, d.name, d.dtype, &v, false, err);
+  const char *name = xai__onnx_define(m, d.name, a, err);
+  return name ? xai__graph_add_constant(m->graph, name, d.dtype, &v, false, err) : err->status;
 }
 
 static int refuse_sparse(xai__onnx_model *m, xai__wire message, xai__arena *a, xai_error *err) {
@@ -126,11 +123,11 @@ static int read_output(xai__onnx_model *m, xai__wire info, xai__arena *a, xai_er
 
 static int read_graph(xai__onnx_model *m, xai__wire graph, xai__arena *a, xai_error *err) {
   (void)a;
-  XAI__TRY(each(m, graph, SPARSE_INITIALIZER, "SparseTensorProto", refuse_sparse, err));
-  XAI__TRY(each(m, graph, INPUT, "ValueInfoProto", read_input, err));
-  XAI__TRY(each(m, graph, INITIALIZER, "TensorProto", read_initializer, err));
-  XAI__TRY(each(m, graph, NODE, "NodeProto", xai__onnx_node, err));
-  return each(m, graph, OUTPUT, "ValueInfoProto", read_output, err);
+  XAI__TRY(xai__onnx_each(m, graph, SPARSE_INITIALIZER, "SparseTensorProto", refuse_sparse, err));
+  XAI__TRY(xai__onnx_each(m, graph, INPUT, "ValueInfoProto", read_input, err));
+  XAI__TRY(xai__onnx_each(m, graph, INITIALIZER, "TensorProto", xai__onnx_initializer, err));
+  XAI__TRY(xai__onnx_each(m, graph, NODE, "NodeProto", xai__onnx_node, err));
+  return xai__onnx_each(m, graph, OUTPUT, "ValueInfoProto", read_output, err);
 }
 
 /* ---- of the model ---- */
@@ -145,25 +142,43 @@ int xai__onnx_opset_of(const xai__onnx_model *m, const char *domain) {
   return 1;
 }
 
-static int read_opset(xai__onnx_model *m, xai__wire message, xai__arena *a, xai_error *err) {
-  struct opset_import {
-    const char *domain;
-    int64_t version;
-  } p = {.domain = ""};
+typedef struct opset_import {
+  const char *domain;
+  int64_t version;
+} opset_import;
+
+static int read_import(xai__onnx_model *m, xai__wire message, xai__arena *a, opset_import *p,
+                       xai_error *err) {
   static const xai__wire_rule rules[] = {
-      {1, XAI__WIRE_TEXT, offsetof(struct opset_import, domain), NULL},
-      {2, XAI__WIRE_INT, offsetof(struct opset_import, version), NULL},
+      {1, XAI__WIRE_TEXT, offsetof(opset_import, domain), NULL},
+      {2, XAI__WIRE_INT, offsetof(opset_import, version), NULL},
       {0, 0, 0, NULL}};
-  char version[24];
-  XAI__TRY(xai__wire_read(message, rules, a, &p, err));
-  if (p.version < 1 || p.version > INT_MAX)
+  *p = (opset_import){.domain = ""};
+  XAI__TRY(xai__wire_read(message, rules, a, p, err));
+  if (p->version < 1 || p->version > INT_MAX)
     return xai__fail(err, XAI_E_MODEL, NULL, "opset import of domain '%s' has version %lld",
-                     p.domain, (long long)p.version);
+                     p->domain, (long long)p->version);
   if (m->n_opsets == XAI__ONNX_OPSETS)
     return xai__fail(err, XAI_E_LIMIT, NULL, "more than %d opset imports", XAI__ONNX_OPSETS);
+  return XAI_OK;
+}
+
+static int read_opset(xai__onnx_model *m, xai__wire message, xai__arena *a, xai_error *err) {
+  opset_import p;
+  char version[24];
+  XAI__TRY(read_import(m, message, a, &p, err));
   snprintf(version, sizeof version, "%lld", (long long)p.version);
   XAI__TRY(xai__graph_add_text(m->graph, true, p.domain[0] ? p.domain : "ai.onnx", version, err));
   const char *kept = m->graph->opsets[m->graph->n_opsets - 1].key;
+  m->opsets[m->n_opsets++] = (xai__onnx_opset){xai__onnx_domain(kept), (int)p.version};
+  return XAI_OK;
+}
+
+int xai__onnx_function_opset(xai__onnx_model *m, xai__wire message, xai__arena *a, xai_error *err) {
+  opset_import p;
+  XAI__TRY(read_import(m, message, a, &p, err));
+  const char *kept = xai__arena_text(&m->graph->arena, p.domain, strlen(p.domain), err);
+  if (!kept) return err->status;
   m->opsets[m->n_opsets++] = (xai__onnx_opset){xai__onnx_domain(kept), (int)p.version};
   return XAI_OK;
 }
@@ -177,50 +192,6 @@ static int read_metadata(xai__onnx_model *m, xai__wire message, xai__arena *a, x
                                          {0, 0, 0, NULL}};
   XAI__TRY(xai__wire_read(message, rules, a, &p, err));
   return xai__graph_add_text(m->graph, false, p.key, p.value, err);
-}
-
-/* ---- functions ---- */
-
-typedef struct function_proto {
-  const char *name, *domain;
-} function_proto;
-
-static int read_function(xai__wire message, xai__arena *a, function_proto *p, xai_error *err) {
-  static const xai__wire_rule rules[] = {
-      {1, XAI__WIRE_TEXT, offsetof(function_proto, name), NULL},
-      {10, XAI__WIRE_TEXT, offsetof(function_proto, domain), NULL},
-      {0, 0, 0, NULL}};
-  *p = (function_proto){"", ""};
-  XAI__TRY(xai__wire_read(message, rules, a, p, err));
-  p->domain = xai__onnx_domain(p->domain);
-  return XAI_OK;
-}
-
-static int function_failure(const char *domain, const char *name, xai_error *err) {
-  return xai__fail(err, XAI_E_UNSUPPORTED, NULL,
-                   "operator '%s' (domain '%s') is a function of the model, which is not supported",
-                   name, domain[0] ? domain : "ai.onnx");
-}
-
-/* A function would go before our operator of that name. */
-static int check_function(xai__onnx_model *m, xai__wire message, xai__arena *a, xai_error *err) {
-  function_proto p;
-  (void)m;
-  XAI__TRY(read_function(message, a, &p, err));
-  return xai__op_find(p.domain, p.name) ? function_failure(p.domain, p.name, err) : XAI_OK;
-}
-
-int xai__onnx_refuse_function(const xai__onnx_model *m, const char *domain, const char *type,
-                              xai__arena *a, xai_error *err) {
-  xai__wire w = m->message, message;
-  int more;
-  while ((more = xai__wire_find(&w, FUNCTION, "FunctionProto", &message, err)) > 0) {
-    function_proto p;
-    XAI__TRY(read_function(message, a, &p, err));
-    if (!strcmp(p.name, type) && !strcmp(p.domain, domain))
-      return function_failure(domain, type, err);
-  }
-  return more;
 }
 
 /* ---- all of it ---- */
@@ -245,9 +216,11 @@ int xai__onnx_read(xai_graph *g, const unsigned char *data, size_t n, bool copy,
   if (!n) return xai__fail(err, XAI_E_MODEL, NULL, "not an ONNX model: it is empty");
   XAI__TRY(check_has_graph(&m, err));
   XAI__TRY(read_producer(&m, err));
-  XAI__TRY(each(&m, m.message, OPSET_IMPORT, "OperatorSetIdProto", read_opset, err));
-  XAI__TRY(each(&m, m.message, METADATA, "StringStringEntryProto", read_metadata, err));
-  XAI__TRY(each(&m, m.message, FUNCTION, "FunctionProto", check_function, err));
-  XAI__TRY(each(&m, m.message, GRAPH, "GraphProto", read_graph, err));
-  return xai__graph_finish(g, err);
+  XAI__TRY(xai__onnx_each(&m, m.message, OPSET_IMPORT, "OperatorSetIdProto", read_opset, err));
+  XAI__TRY(xai__onnx_each(&m, m.message, METADATA, "StringStringEntryProto", read_metadata, err));
+  xai__arena functions = {g->memory, NULL};
+  int status = xai__onnx_functions(&m, &functions, err);
+  if (!status) status = xai__onnx_each(&m, m.message, GRAPH, "GraphProto", read_graph, err);
+  xai__arena_free(&functions);
+  return status ? status : xai__graph_finish(g, err);
 }

@@ -1,8 +1,7 @@
 /* ONNX files [onnx.ai, IR specification; onnx.proto]: bytes to calls of the graph's builder.
  *
- * Wire reader (wire.h) -> messages (model.c, node.c, tensor.c) -> xai__graph_add_*. The reader
- * follows no reference to another message, so it never recurses: nesting is as deep as
- * ModelProto > GraphProto > NodeProto > AttributeProto > TensorProto and no deeper. */
+ * Wire reader (wire.h) -> messages (model.c, node.c, tensor.c) -> xai__graph_add_*. Functions of the
+ * model and subgraphs (scope.c) are written out in place, to a fixed depth; nothing else recurses. */
 #ifndef XAI_ONNX_ONNX_H
 #define XAI_ONNX_ONNX_H
 #include "graph/graph.h"

@@ -189,6 +189,9 @@ struct xai__op {
   int (*axis)(const xai__node *node, int rank);
   const char *pass_option; /* option under which relevance passes it unchanged: "batchnorm" */
   int gate;     /* its result is a gate: one of xai__gate */
+  /* If: the operand besides 0 that is looked at, 0 as long as that is not known. The others, and what
+   * only they need, are then neither run nor even possible. */
+  int (*chosen)(const xai__call *c);
   bool only_first; /* results but the first are scales: no derivative or relevance goes through them */
   /* Adds the nodes that stand in its place, when a file is read. Such a row has arity, `since` and
    * this, and no other function. */
