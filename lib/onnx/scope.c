@@ -81,7 +81,7 @@ static int add_identity(xai__onnx_model *m, const char *from, const char *to, xa
 
 static int add_number(xai__onnx_model *m, const char *name, int dtype, int64_t v, int rank,
                       xai_error *err) {
-  xai__view view = {XAI_I64, {rank, {1}}, &v};
+  xai__view view = {.dtype = XAI_I64, .shape = {rank, {1}}, .data = &v};
   return xai__graph_add_constant(m->graph, name, dtype, &view, true, err);
 }
 

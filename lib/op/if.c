@@ -19,8 +19,8 @@ static int infer(xai__call *c) {
     return xai__fail(c->err, XAI_E_UNSUPPORTED, c->node->name,
                      "If: its branches give shapes %s and %s, and which it takes is computed from the input",
                      xai__shape_text(&c->in[1].shape).text, xai__shape_text(&c->in[2].shape).text);
-  c->out[0] = c->in[k ? k : 1];
-  c->out[0].data = NULL;
+  c->out[0].dtype = c->in[k ? k : 1].dtype;
+  c->out[0].shape = c->in[k ? k : 1].shape;
   return XAI_OK;
 }
 
