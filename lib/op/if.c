@@ -4,9 +4,9 @@
 
 #include "op/check.h"
 
-/* 1 or 2, the operand chosen; 0: not known. */
+/* 1 or 2, the operand chosen; 0: not known (asked also before infer has checked the condition). */
 static int chosen(const xai__call *c) {
-  if (!c->in[0].data) return 0;
+  if (!c->in[0].data || c->in[0].dtype != XAI_I64 || xai__count(&c->in[0].shape) != 1) return 0;
   return *xai__i(&c->in[0]) ? 1 : 2;
 }
 
