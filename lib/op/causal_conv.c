@@ -47,8 +47,8 @@ static int infer(xai__call *c) {
   XAI__TRY(need_shape(c, W, (xai__shape){3, {x->d[1], 1, w->d[2]}}));
   XAI__TRY(need_shape(c, B, (xai__shape){1, {x->d[1]}}));
   XAI__TRY(need_shape(c, PAST, state));
-  c->out[0] = (xai__view){XAI_F32, *x, NULL};
-  if (c->n_out > 1) c->out[1] = (xai__view){XAI_F32, state, NULL};
+  c->out[0] = (xai__view){.dtype = XAI_F32, .shape = *x};
+  if (c->n_out > 1) c->out[1] = (xai__view){.dtype = XAI_F32, .shape = state};
   return XAI_OK;
 }
 

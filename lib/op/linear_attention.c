@@ -92,8 +92,8 @@ static int infer(xai__call *c) {
   if (d.delta) XAI__TRY(need_shape(c, RATE, (xai__shape){3, {d.n, d.steps, one ? 1 : d.heads}}));
   xai__shape traced = {5, {d.n, d.heads, d.steps + 1, d.size, d.v_size}};
   XAI__TRY(xai__need_countable(c, &traced));
-  c->out[0] = (xai__view){XAI_F32, {3, {d.n, d.steps, d.q_heads * d.v_size}}, NULL};
-  if (c->n_out > 1) c->out[1] = (xai__view){XAI_F32, state, NULL};
+  c->out[0] = (xai__view){.dtype = XAI_F32, .shape = {3, {d.n, d.steps, d.q_heads * d.v_size}}};
+  if (c->n_out > 1) c->out[1] = (xai__view){.dtype = XAI_F32, .shape = state};
   return xai__need_countable(c, &c->out[0].shape);
 }
 

@@ -177,7 +177,7 @@ int xai__recurrent_infer(xai__call *c, const xai__cell *cell) {
   traced.d[traced.rank++] = 4 * g;
   XAI__TRY(xai__need_countable(c, &traced));
   for (int k = 0; k < c->n_out; k++)
-    c->out[k] = (xai__view){XAI_F32, k ? state_shape(&r) : y, NULL};
+    c->out[k] = (xai__view){.dtype = XAI_F32, .shape = k ? state_shape(&r) : y};
   return XAI_OK;
 }
 
