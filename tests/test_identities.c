@@ -232,6 +232,14 @@ static const struct twins {
      "a = Mul(x, k); h = MatMul(a, w); r = Relu(h); y = MatMul(r, u)",
      "opset 13; input x N,2; const w 2,3 = -2 4 -6 8 -10 12; const u 3,2 ~2; output y;"
      "h = MatMul(x, w); r = Relu(h); y = MatMul(r, u)"},
+    /* and through a part of a Split */
+    {"opset 13; input x N,4; const s i64 2 = 2 2; const w 2,3 = 1 -2 3 -4 5 -6; const v 2,3 ~5;"
+     "const u 3,2 ~2; output y; a, b = Split(x, s) axis=1; h = MatMul(a, w); k = MatMul(b, v);"
+     "q = Relu(h); o = Relu(k); r = Add(q, o); y = MatMul(r, u)",
+     "opset 13; input x N,4; const w 2,3 = 1 -2 3 -4 5 -6; const v 2,3 ~5; const u 3,2 ~2; output y;"
+     "const c i64 1 = 0; const d i64 1 = 2; const e i64 1 = 4; const t i64 1 = 1;"
+     "a = Slice(x, c, d, t); b = Slice(x, d, e, t); h = MatMul(a, w); k = MatMul(b, v);"
+     "q = Relu(h); o = Relu(k); r = Add(q, o); y = MatMul(r, u)"},
     /* names that are gone: Identity, Dropout; a constant computed by nodes */
     {"opset 13; input x N,3; const w 3,2 ~1; const u 2,2 ~2; output y; i = Identity(x);"
      "h = MatMul(i, w); d = Dropout(h); r = Relu(d); k = MatMul(r, u); y = Identity(k)",

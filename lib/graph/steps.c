@@ -62,6 +62,13 @@ static bool is_conv(const xai__node *node) {
   return xai__type_is(node, "Conv") || xai__type_is(node, "ConvTranspose");
 }
 
+/* One in training mode is no fixed map. */
+static bool is_batchnorm(const xai__node *node) {
+  static const bool in_static[] = {false, true, true, true, true};
+  return xai__type_is(node, "BatchNormalization") &&
+         node->op->crossing(node, in_static) == XAI__CROSS_NORM;
+}
+
 /* A BatchNormalization scales axis 1: the channels of a matrix product of rank 2 with the constant
  * on its right. */
 static bool channels_match(const xai__view *values, const xai__step *linear, int v) {
@@ -71,10 +78,10 @@ static bool channels_match(const xai__view *values, const xai__step *linear, int
 bool xai__graph_folds(const xai_graph *g, const xai__view *values, const xai__step *linear,
                       const xai__node *next, int v) {
   int other = next->n_in > 1 ? next->in[next->in[0] == v] : -1;
-  bool is_constant = other >= 0 && g->values[other].is_static;
+  bool is_constant = other >= 0 && g->values[other].is_static && next->opset >= 7; /* `axis` */
   if (xai__type_is(next, "Add")) return is_constant && fits(values, v, other);
   if (xai__type_is(next, "Sub")) return next->in[0] == v && is_constant && fits(values, v, other);
-  return xai__type_is(next, "BatchNormalization") && next->in[0] == v &&
+  return is_batchnorm(next) && next->in[0] == v &&
          xai__only_operand(g, next) == 0 && channels_match(values, linear, v);
 }
 
@@ -134,7 +141,7 @@ static int fold_before(builder *b, xai__step *s) {
   int n = b->g->values[v].producer;
   if (n < 0 || b->folded[n] || is_pinned(b, v) || b->user[v] != s->origin) return XAI_OK;
   const xai__node *norm = &b->g->nodes[n];
-  if (!xai__type_is(norm, "BatchNormalization") || only_operand(b, norm) != 0 || !unpadded(b, &s->node))
+  if (!is_batchnorm(norm) || only_operand(b, norm) != 0 || !unpadded(b, &s->node))
     return XAI_OK;
   XAI__TRY(add_folded(b, &s->before, &s->n_before, n));
   return replace_operand(b, &s->node.in, s->node.n_in, s->operand, norm->in[0]);

@@ -118,38 +118,31 @@ static int infer(xai__call *c) {
   return xai__infer_broadcast(c, 0);
 }
 
-/* Before opset 7, `axis` said where the second shape begins in the first: at its end is as today. */
-typedef struct {
-  int64_t broadcast, axis; /* INT64_MIN: absent */
-} legacy_attr;
-static const xai__field legacy_fields[] = {
-    {.name = "broadcast", .type = XAI__INT, .offset = offsetof(legacy_attr, broadcast)},
-    {.name = "axis", .type = XAI__INT, .offset = offsetof(legacy_attr, axis), .preset = -0x1p63},
-    {0}};
-
 static int legacy_infer(xai__call *c) {
-  int64_t axis = ((const legacy_attr *)c->node->attr)->axis;
-  int axis_at, end = c->in[0].shape.rank - c->in[1].shape.rank;
-  if (axis != INT64_MIN && end != c->in[0].shape.rank) {
-    XAI__TRY(xai__axis(axis, c->in[0].shape.rank, c, &axis_at));
-    if (axis_at != end && xai__count(&c->in[1].shape) != 1)
-      return xai__fail(c->err, XAI_E_UNSUPPORTED, c->node->name,
-                       "%s: shape %s along axis %d of %s, only the last axes are supported",
-                       c->node->op->type, xai__shape_text(&c->in[1].shape).text, axis_at,
-                       xai__shape_text(&c->in[0].shape).text);
-  }
-  return infer(c);
+  xai__view in[2];
+  xai__call aligned;
+  XAI__TRY(xai__legacy_align(c, in, &aligned));
+  return infer(&aligned);
 }
 
 static int forward(xai__call *c, const function *f) {
   xai__run_fn run = c->in[0].dtype == XAI_F32 ? f->f32 : f->i64;
-  xai__broadcast_each(c, &c->out[0], &c->in[0], &c->in[1], run);
+  xai__view in[2];
+  xai__call aligned;
+  XAI__TRY(xai__legacy_align(c, in, &aligned));
+  xai__broadcast_each(c, &c->out[0], &in[0], &in[1], run);
   return XAI_OK;
 }
 
-static int vjp(xai__call *c, const function *f, const xai__view *gout, const xai__view *gin) {
+static int vjp(xai__call *call, const function *f, const xai__view *gout,
+               const xai__view *wanted) {
+  xai__view in[2];
+  xai__call aligned, *c = &aligned;
   if (!gout[0].data) return XAI_OK;
+  XAI__TRY(xai__legacy_align(call, in, c));
   for (int i = 0; i < 2; i++) {
+    xai__view gin[] = {wanted[0], wanted[1]};
+    gin[i].shape = in[i].shape;
     if (!gin[i].data) continue;
     const slope *d = i ? &f->dy : &f->dx;
     if (!d->take) {
@@ -188,8 +181,8 @@ static xai__crossing power_crossing(const xai__node *node, const bool *in_static
     return vjp(c, &function_##Type, gout, gin);                                                    \
   }
 #define BINARY_OP(Type)                                                                            \
-  .type = #Type, .min_in = 2, .max_in = 2, .min_out = 1, .max_out = 1, .since = 6,                 \
-  .fields = legacy_fields, .attr_size = sizeof(legacy_attr), .infer = legacy_infer,                \
+  .type = #Type, .min_in = 2, .max_in = 2, .min_out = 1, .max_out = 1, .since = 1,                 \
+  .fields = xai__legacy_fields, .attr_size = sizeof(xai__legacy_attr), .infer = legacy_infer,      \
   .forward = forward_##Type, .vjp = vjp_##Type
 
 BINARY(Add, {add_f32, add_i64, {1, NULL, NULL}, {1, NULL, NULL}})
@@ -208,8 +201,11 @@ static const function power_of[2] = {
 };
 
 static int pow_infer(xai__call *c) {
+  xai__view in[2];
+  xai__call aligned;
+  XAI__TRY(xai__legacy_align(c, in, &aligned));
   c->out[0].dtype = c->in[0].dtype;
-  return xai__infer_broadcast(c, 0);
+  return xai__infer_broadcast(&aligned, 0);
 }
 
 static int pow_forward(xai__call *c) { return forward(c, &power_of[c->in[1].dtype == XAI_I64]); }
@@ -219,7 +215,8 @@ static int pow_vjp(xai__call *c, const xai__view *gout, const xai__view *gin) {
 }
 
 const xai__op xai__op_Pow = {
-    .type = "Pow", .min_in = 2, .max_in = 2, .min_out = 1, .max_out = 1, .since = 7,
+    .type = "Pow", .min_in = 2, .max_in = 2, .min_out = 1, .max_out = 1, .since = 1,
+    .fields = xai__legacy_fields, .attr_size = sizeof(xai__legacy_attr),
     .infer = pow_infer, .forward = pow_forward, .vjp = pow_vjp, .crossing = power_crossing};
 
 typedef struct {

@@ -1,10 +1,15 @@
-/* BatchNormalization (ONNX 6, 7, 9, 14, 15), inference.
+/* BatchNormalization (ONNX 6, 7, 9, 14, 15).
  *
  *   y = scale (x - mean) / sqrt(var + epsilon) + b, all per channel
  *
  * x (N,C,...), scale, b, mean, var (C). For relevance it is a diagonal linear map whose shift is a
- * bias; where it stands next to a linear layer the graph folds the two. */
+ * bias; where it stands next to a linear layer the graph folds the two.
+ *
+ * In training mode (14, 15) mean and var are the batch's own, population ones; results 1 and 2 are
+ * momentum times the given ones and 1 - momentum times those. No relevance is defined: an item's
+ * result depends on the others. */
 #include "op/blocked.h"
+#include "op/loop.h"
 #include <math.h>
 
 typedef struct batchnorm_attr {
@@ -22,7 +27,7 @@ static const xai__field fields[] = {
 
 static int check(const xai__node *node, void *attr, xai_error *err) {
   const batchnorm_attr *a = attr;
-  if (a->training_mode || node->n_out > 1 || (node->opset < 7 && !a->is_test))
+  if (node->n_out > (a->training_mode ? 3 : 1) || (node->opset < 7 && !a->is_test))
     return xai__fail(err, XAI_E_UNSUPPORTED, node->name,
                      "BatchNormalization in training mode: export the model for inference");
   if (!a->spatial)
@@ -42,6 +47,7 @@ static int infer(xai__call *c) {
   }
   c->out[0].dtype = XAI_F32;
   c->out[0].shape = c->in[0].shape;
+  for (int k = 1; k < c->n_out; k++) c->out[k] = (xai__view){XAI_F32, c->in[k].shape, NULL};
   return XAI_OK;
 }
 
@@ -93,15 +99,103 @@ static void planes(xai__call *c, xai__range_fn f, batchnorm_ctx b) {
   xai__parallel(c->engine, c->in[0].shape.d[0] * b.channels, xai__grain(b.plane), f, &b);
 }
 
+/* ---- training mode: channels ---- */
+
+typedef struct training {
+  const xai__call *c;
+  const xai__view *gout, *gin;
+  int64_t items, channels, plane;
+} training;
+
+static bool is_training(const xai__node *node) {
+  return ((const batchnorm_attr *)node->attr)->training_mode != 0;
+}
+
+static float result_share(const xai__call *c) {
+  return 1 - ((const batchnorm_attr *)c->node->attr)->momentum;
+}
+
+/* Mean and 1 / sqrt(var + epsilon) of a channel; *var too. */
+static double moments(const training *t, int64_t k, double *mean, double *var) {
+  const float *x = xai__f(&t->c->in[0]);
+  double sum = 0, squares = 0, n = (double)(t->items * t->plane);
+  for (int pass = 0; pass < 2; pass++) {
+    for (int64_t p = k; p < t->items * t->channels; p += t->channels)
+      for (int64_t i = 0; i < t->plane; i++) {
+        double v = (double)x[p * t->plane + i];
+        if (pass) squares += (v - sum) * (v - sum);
+        else sum += v / n;
+      }
+  }
+  *mean = sum;
+  *var = squares / n;
+  return 1 / sqrt(*var + (double)((const batchnorm_attr *)t->c->node->attr)->epsilon);
+}
+
+static void forward_channels(void *ctx, int64_t begin, int64_t end) {
+  const training *t = ctx;
+  const xai__call *c = t->c;
+  for (int64_t k = begin; k < end; k++) {
+    double mean, var, inverse = moments(t, k, &mean, &var), of[] = {mean, var};
+    double w = inverse * (double)xai__f(&c->in[1])[k], b = (double)xai__f(&c->in[2])[k];
+    for (int64_t p = k; p < t->items * t->channels; p += t->channels)
+      for (int64_t i = p * t->plane; i < (p + 1) * t->plane; i++)
+        xai__f(&c->out[0])[i] = (float)(((double)xai__f(&c->in[0])[i] - mean) * w + b);
+    for (int j = 0; j < 2 && j + 1 < c->n_out; j++)
+      if (c->out[1 + j].data) {
+        float share = result_share(c), given = xai__f(&c->in[3 + j])[k];
+        xai__f(&c->out[1 + j])[k] = (1 - share) * given + share * (float)of[j];
+      }
+  }
+}
+
+static void vjp_channels(void *ctx, int64_t begin, int64_t end) {
+  const training *t = ctx;
+  const xai__call *c = t->c;
+  const float *x = xai__f(&c->in[0]), *g = xai__f(&t->gout[0]);
+  const float *g_mean = c->n_out > 1 ? xai__f(&t->gout[1]) : NULL;
+  const float *g_var = c->n_out > 2 ? xai__f(&t->gout[2]) : NULL;
+  for (int64_t k = begin; k < end; k++) {
+    double mean, var, inverse = moments(t, k, &mean, &var), n = (double)(t->items * t->plane);
+    double w = inverse * (double)xai__f(&c->in[1])[k], sum = 0, product = 0;
+    double share = (double)result_share(c) / n, to_mean = 0, to_var = 0;
+    if (g_mean) to_mean = share * (double)g_mean[k];
+    if (g_var) to_var = 2 * share * (double)g_var[k];
+    for (int64_t p = k; g && p < t->items * t->channels; p += t->channels)
+      for (int64_t i = p * t->plane; i < (p + 1) * t->plane; i++) {
+        sum += (double)g[i];
+        product += (double)g[i] * ((double)x[i] - mean) * inverse;
+      }
+    for (int64_t p = k; p < t->items * t->channels; p += t->channels)
+      for (int64_t i = p * t->plane; i < (p + 1) * t->plane; i++) {
+        double d = (double)x[i] - mean, own = g ? (double)g[i] : 0;
+        xai__f(&t->gin[0])[i] += (float)(w * (own - (sum + d * inverse * product) / n) +
+                                         to_mean + to_var * d);
+      }
+  }
+}
+
+static int run_training(xai__call *c, xai__range_fn f, const xai__view *gout,
+                        const xai__view *gin) {
+  const xai__shape *s = &c->in[0].shape;
+  training t = {c, gout, gin, s->d[0], s->d[1], xai__span(s, 2, s->rank)};
+  if (t.items * t.plane > 0) xai__split(c->engine, t.channels, xai__grain(t.items * t.plane), f, &t);
+  return XAI_OK;
+}
+
+/* ---- the operator ---- */
+
 static int forward(xai__call *c) {
+  if (is_training(c->node)) return run_training(c, forward_channels, NULL, NULL);
   planes(c, forward_planes, context(c, xai__f(&c->in[0]), xai__f(&c->out[0])));
   return XAI_OK;
 }
 
 static int vjp(xai__call *c, const xai__view *gout, const xai__view *gin) {
-  if (!gout[0].data) return XAI_OK;
   XAI__TRY(xai__vjp_only(c, gin, 1));
-  if (gin[0].data) planes(c, vjp_planes, context(c, xai__f(&gout[0]), xai__f(&gin[0])));
+  if (!gin[0].data) return XAI_OK;
+  if (is_training(c->node)) return run_training(c, vjp_channels, gout, gin);
+  if (gout[0].data) planes(c, vjp_planes, context(c, xai__f(&gout[0]), xai__f(&gin[0])));
   return XAI_OK;
 }
 
@@ -140,7 +234,9 @@ static void block_all(xai__call *c, const xai__view *x, const xai__view *y, bool
                 block_planes, &b);
 }
 
-static bool blocked_serves(const xai__call *c) { return c->in[0].blocked != 0; }
+static bool blocked_serves(const xai__call *c) {
+  return c->in[0].blocked != 0 && !is_training(c->node);
+}
 
 static int blocked_forward(xai__call *c) {
   block_all(c, &c->in[0], &c->out[0], false);
@@ -157,7 +253,8 @@ static int blocked_vjp(xai__call *c, const xai__view *gout, const xai__view *gin
 static const xai__op_blocked blocked = {blocked_serves, false, blocked_forward, blocked_vjp};
 
 static xai__crossing crossing(const xai__node *node, const bool *in_static) {
-  return xai__cross_first(node, in_static, XAI__CROSS_NORM);
+  return xai__cross_first(node, in_static,
+                          is_training(node) ? XAI__CROSS_REFUSED : XAI__CROSS_NORM);
 }
 
 const xai__op xai__op_BatchNormalization = {
@@ -174,7 +271,7 @@ const xai__op xai__op_BatchNormalization = {
     .infer = infer,
     .forward = forward,
     .vjp = vjp,
-    .vjp_needs = XAI__NEEDS_NONE,
+    .vjp_needs = XAI__NEEDS_IN, /* in training mode */
     .crossing = crossing,
     .blocked = &blocked,
 };

@@ -1,5 +1,6 @@
 /* numpy broadcasting of operands, and its transpose. */
 #include "op/broadcast.h"
+#include <string.h>
 
 int xai__infer_broadcast(xai__call *c, int from) {
   for (int i = from; i < c->n_in; i++)
@@ -15,6 +16,27 @@ int xai__infer_broadcast(xai__call *c, int from) {
   }
   c->out[0].shape = all;
   return xai__need_countable(c, &all);
+}
+
+const xai__field xai__legacy_fields[] = {
+    {"broadcast", XAI__INT, offsetof(xai__legacy_attr, broadcast), 0, false},
+    {"axis", XAI__INT, offsetof(xai__legacy_attr, axis), -0x1p63, false},
+    {0}};
+
+int xai__legacy_align(const xai__call *c, xai__view in[2], xai__call *aligned) {
+  const xai__legacy_attr *a = c->node->attr;
+  xai__shape *s = &in[1].shape;
+  int axis, rank = c->in[0].shape.rank;
+  memcpy(in, c->in, 2 * sizeof *in);
+  *aligned = *c;
+  aligned->in = in;
+  if (a->axis == INT64_MIN || c->node->opset >= 7 || s->rank < 1 || rank < 0) return XAI_OK;
+  XAI__TRY(xai__axis(a->axis, rank, c, &axis));
+  if (axis + s->rank > rank)
+    return XAI__MALFORMED(c, "%s: shape %s does not fit into %s from axis %d on", c->node->op->type,
+                          xai__shape_text(s).text, xai__shape_text(&c->in[0].shape).text, axis);
+  while (axis + s->rank < rank) s->d[s->rank++] = 1;
+  return XAI_OK;
 }
 
 void xai__broadcast_copy(xai__engine *e, const xai__view *to, const xai__view *from) {

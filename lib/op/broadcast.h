@@ -7,6 +7,15 @@
 /* out[0].shape is that of operands from..n_in-1 together, which must be there. */
 int xai__infer_broadcast(xai__call *c, int from);
 
+/* Before opset 7 `axis` says where the second shape begins in the first (absent: at its end). */
+typedef struct xai__legacy_attr {
+  int64_t broadcast, axis; /* INT64_MIN: absent */
+} xai__legacy_attr;
+extern const xai__field xai__legacy_fields[];
+/* The call with its two operands in `in`, the second with axes of 1 behind it where `axis` asks for
+ * them: to be broadcast as today. The node's attributes are a xai__legacy_attr. */
+int xai__legacy_align(const xai__call *c, xai__view in[2], xai__call *aligned);
+
 /* to = from, repeated to the shape of `to`. */
 void xai__broadcast_copy(xai__engine *e, const xai__view *to, const xai__view *from);
 /* to += scale * from (float32), summed over the axes along which `to` is repeated in `from`. */

@@ -11,7 +11,10 @@ static int bool_dtype(const xai__node *node, const int *in_dtype, int k) {
 /* ---- two operands ---- */
 
 static int compare_infer(xai__call *c) {
-  XAI__TRY(xai__infer_broadcast(c, 0));
+  xai__view in[2];
+  xai__call aligned;
+  XAI__TRY(xai__legacy_align(c, in, &aligned));
+  XAI__TRY(xai__infer_broadcast(&aligned, 0));
   c->out[0].dtype = XAI_I64;
   return xai__need_same(c, 0);
 }
@@ -22,7 +25,10 @@ static int logic_infer(xai__call *c) {
 }
 
 static int compare(xai__call *c, xai__run_fn f32, xai__run_fn i64) {
-  xai__broadcast_each(c, &c->out[0], &c->in[0], &c->in[1], c->in[0].dtype == XAI_F32 ? f32 : i64);
+  xai__view in[2];
+  xai__call aligned;
+  XAI__TRY(xai__legacy_align(c, in, &aligned));
+  xai__broadcast_each(c, &c->out[0], &in[0], &in[1], in[0].dtype == XAI_F32 ? f32 : i64);
   return XAI_OK;
 }
 
@@ -30,6 +36,8 @@ static int compare(xai__call *c, xai__run_fn f32, xai__run_fn i64) {
   static int forward_##Type(xai__call *c) { return compare(c, f32, i64); }                         \
   const xai__op xai__op_##Type = {.type = #Type, .min_in = 2, .max_in = 2, .min_out = 1,           \
                                   .max_out = 1, .since = since_, .dtype = bool_dtype,              \
+                                  .fields = xai__legacy_fields,                                    \
+                                  .attr_size = sizeof(xai__legacy_attr),                           \
                                   .infer = infer_, .forward = forward_##Type,                      \
                                   .cross = XAI__CROSS_NONE};
 #define COMPARE(Type, since_, expr)                                                                \
@@ -38,12 +46,12 @@ static int compare(xai__call *c, xai__run_fn f32, xai__run_fn i64) {
   PAIR(Type, since_, compare_infer, Type##_f32, Type##_i64)
 #define LOGIC(Type, expr)                                                                          \
   XAI__ELEMENTWISE(Type##_i64, int64_t, int64_t, int64_t, expr)                                    \
-  PAIR(Type, 7, logic_infer, NULL, Type##_i64)
+  PAIR(Type, 1, logic_infer, NULL, Type##_i64)
 
-COMPARE(Equal, 7, x == y)
-COMPARE(Less, 7, x < y)
+COMPARE(Equal, 1, x == y)
+COMPARE(Less, 1, x < y)
 COMPARE(LessOrEqual, 12, x <= y)
-COMPARE(Greater, 7, x > y)
+COMPARE(Greater, 1, x > y)
 COMPARE(GreaterOrEqual, 12, x >= y)
 LOGIC(And, x && y)
 LOGIC(Or, x || y)

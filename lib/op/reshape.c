@@ -126,15 +126,17 @@ const xai__op xai__op_Unsqueeze = {
 
 const xai__op xai__op_Identity = {ALIAS(Identity), .min_in = 1, .max_in = 1, .since = 1};
 
-/* ---- Dropout: the identity; its second output says that every element was kept ---- */
+/* ---- Dropout: the identity, also in training where the ratio is 0; its second output says that
+ * every element was kept ---- */
 
 typedef struct {
   float ratio;
-  int64_t seed;
+  int64_t seed, is_test;
 } dropout_attr;
 static const xai__field dropout_fields[] = {
     {.name = "ratio", .type = XAI__FLOAT, .offset = offsetof(dropout_attr, ratio)},
     {.name = "seed", .type = XAI__INT, .offset = offsetof(dropout_attr, seed)},
+    {.name = "is_test", .type = XAI__INT, .offset = offsetof(dropout_attr, is_test)},
     {0}};
 
 static int mask_dtype(const xai__node *node, const int *in_dtype, int k) {
@@ -145,7 +147,10 @@ static int dropout_infer(xai__call *c) {
   const int64_t *training;
   int64_t n;
   XAI__TRY(xai__optional_ints(c, 2, "training_mode", &training, &n));
-  if (n > 0 && training[0])
+  const xai__view *ratio = &c->in[1];
+  bool drops = !xai__has(c, 1) || ratio->dtype != XAI_F32 || !ratio->data ||
+               xai__count(&ratio->shape) != 1 || *xai__f(ratio) != 0;
+  if (n > 0 && training[0] && drops)
     return xai__fail(c->err, XAI_E_UNSUPPORTED, c->node->name, "Dropout in training mode");
   for (int k = 0; k < c->n_out; k++) c->out[k].shape = c->in[0].shape;
   c->out[0].dtype = c->in[0].dtype;
@@ -166,7 +171,7 @@ static int dropout_forward(xai__call *c) {
 }
 
 const xai__op xai__op_Dropout = {
-    .type = "Dropout", .min_in = 1, .max_in = 3, .min_out = 1, .max_out = 2, .since = 7,
+    .type = "Dropout", .min_in = 1, .max_in = 3, .min_out = 1, .max_out = 2, .since = 1,
     .fields = dropout_fields, .attr_size = sizeof(dropout_attr), .alias = true,
     .cross = XAI__CROSS_ROUTE, .dtype = mask_dtype, .infer = dropout_infer,
     .forward = dropout_forward};

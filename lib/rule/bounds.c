@@ -62,13 +62,23 @@ static int carry(xai__rules *r, xai__call *c, int v, const xai__value *bound, in
     in_static[i] = node->in[i] < 0 || g->values[node->in[i]].is_static;
     in[i] = node->in[i] < 0 ? xai__absent : r->plan->value[node->in[i]];
   }
-  if (!is_affine(node, in_static) || node->n_out != 1 || --*budget < 0)
+  if (!is_affine(node, in_static) || --*budget < 0)
     return xai__fail(c->err, XAI_E_UNSUPPORTED, node->name,
                      "bounds of the input cannot be carried through node '%s' (%s)", node->name,
                      node->op->type);
   for (int i = 0; i < node->n_in; i++)
     if (!in_static[i]) XAI__TRY(carry(r, c, node->in[i], bound, budget, &in[i]));
-  xai__call run = {node, node->n_in, 1, in, out, in_static, c->engine, c->err};
+  xai__view *all = xai__scratch(c->engine, (size_t)node->n_out, sizeof *all, c->err);
+  if (!all) return c->err->status;
+  for (int k = 0; k < node->n_out; k++) { /* Split: the others are not needed */
+    all[k] = node->out[k] < 0 ? xai__absent : r->plan->value[node->out[k]];
+    if (node->out[k] == v) all[k].data = out->data;
+    else if (node->out[k] >= 0)
+      all[k].data = xai__scratch(c->engine, (size_t)xai__count(&all[k].shape),
+                                 xai__dtype_size(all[k].dtype), c->err);
+    if (node->out[k] >= 0 && !all[k].data) return c->err->status;
+  }
+  xai__call run = {node, node->n_in, node->n_out, in, all, in_static, c->engine, c->err};
   return xai__node_forward(&run);
 }
 
