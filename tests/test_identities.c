@@ -227,6 +227,13 @@ static const struct twins {
      "output y; h = MatMul(x, w); g = Add(b, h); k = Sub(g, c); r = Relu(k); y = MatMul(r, u)",
      "opset 13; input x N,3; const w 3,2 ~1; const b 2 = 0.5 -3; const u 2,2 ~1; output y;"
      "h = Gemm(x, w, b); r = Relu(h); y = MatMul(r, u)"},
+    {"opset 13; input x N,2,3; const w 3,2,2 ~1; const b 2,2 ~2; const v 2,2,2 ~3; output y;"
+     "h = Einsum(x, w) equation='bsd,dhk->bshk'; g = Add(h, b); r = Relu(g);"
+     "k = Einsum(r, v) equation='bshk,hkd->bsd'; const o i64 1 = 1; y = ReduceSum(k, o) keepdims=0",
+     "opset 13; input x N,2,3; const w 3,2,2 ~1; const b 2,2 ~2; const v 2,2,2 ~3; output y;"
+     "const p i64 2 = 3 4; const q i64 2 = 4 2; const f i64 1 = -1; w2 = Reshape(w, p);"
+     "b2 = Reshape(b, f); v2 = Reshape(v, q); h = MatMul(x, w2); g = Add(h, b2); r = Relu(g);"
+     "k = MatMul(r, v2); const o i64 1 = 1; y = ReduceSum(k, o) keepdims=0"},
     /* bounds through a negative scale */
     {"opset 13; input x N,2; const k = -2; const w 2,3 = 1 -2 3 -4 5 -6; const u 3,2 ~2; output y;"
      "a = Mul(x, k); h = MatMul(a, w); r = Relu(h); y = MatMul(r, u)",

@@ -3,8 +3,9 @@
  *
  * Each label is an axis of a loop, each tensor a stream along it; a derivative is the same loop
  * with the streams in another order. Two operands that form a batched matrix product as they lie in
- * memory run as one. Relevance is shared equally by the n operands that are activations, as in
- * MatMul: s = R / stab(n y), R_k = x_k dy/dx_k' s. */
+ * memory run as one. Rows of an activation times a constant ("bsd,dhk->bshk") are a linear layer;
+ * else relevance is shared equally by the n operands that are activations, as in MatMul:
+ * s = R / stab(n y), R_k = x_k dy/dx_k' s. */
 #include "op/check.h"
 #include "op/loop.h"
 #include "op/own.h"
@@ -274,9 +275,64 @@ static int vjp(xai__call *c, const xai__view *gout, const xai__view *gin) {
   return XAI_OK;
 }
 
+/* ---- rows times a constant ---- */
+
+/* x "RS", w "SM" or, transposed, "MS", y "RM", for runs of labels R, S and M: operand x of two. */
+typedef struct layer {
+  int x, n_rows, n_sums, n_out;
+  bool transposed;
+} layer;
+
+static bool read_layer(const xai__node *node, const bool *in_static, layer *l) {
+  const char *s = ((const einsum_attr *)node->attr)->equation;
+  char term[3][32] = {""}; /* operands, result */
+  int n[3] = {0}, k = 0;
+  if (node->n_in != 2 || in_static[0] == in_static[1]) return false;
+  for (; *s; s++) {
+    if (*s == ' ') continue;
+    if (*s == ',' || (*s == '-' && s[1] == '>')) {
+      s += *s == '-';
+      if (++k == 3) return false;
+    } else {
+      if (!is_letter(*s) || n[k] == 31 || strchr(term[k], *s)) return false; /* also "..." */
+      term[k][n[k]++] = *s;
+    }
+  }
+  *l = (layer){.x = in_static[0]};
+  const char *x = term[l->x], *w = term[1 - l->x], *y = term[2];
+  while (x[l->n_rows] && x[l->n_rows] == y[l->n_rows]) l->n_rows++;
+  l->n_sums = n[l->x] - l->n_rows;
+  l->n_out = n[2] - l->n_rows;
+  size_t sums = (size_t)l->n_sums, out = (size_t)l->n_out;
+  l->transposed = strncmp(w, x + l->n_rows, sums) != 0;
+  const char *first = l->transposed ? y + l->n_rows : x + l->n_rows;
+  const char *second = l->transposed ? x + l->n_rows : y + l->n_rows;
+  size_t n_first = l->transposed ? out : sums;
+  return k == 2 && sums && out && strlen(w) == sums + out && !strncmp(w, first, n_first) &&
+         !strcmp(w + n_first, second) && !strpbrk(x, y + l->n_rows);
+}
+
+static int product(const xai__call *c, xai__product *p, int *x_operand) {
+  layer l;
+  if (!read_layer(c->node, c->in_static, &l)) return XAI_E_UNSUPPORTED;
+  const xai__shape *x = &c->in[l.x].shape, *w = &c->in[1 - l.x].shape, *y = &c->out[0].shape;
+  int64_t sums = xai__span(x, l.n_rows, x->rank), out = xai__span(y, l.n_rows, y->rank);
+  if (xai__count(w) != sums * out)
+    return xai__fail(c->err, XAI_E_UNSUPPORTED, c->node->name,
+                     "Einsum: no rule where %s repeats over %s", xai__shape_text(w).text,
+                     xai__shape_text(x).text);
+  *p = (xai__product){.kind = XAI__MATMUL, .n = l.n_rows ? x->d[0] : 1, .groups = 1, .c = sums,
+                      .m = out, .batch = 1, .rows = xai__span(x, 0, l.n_rows), .w_batches = 1,
+                      .w_transposed = l.transposed, .w = xai__f(&c->in[1 - l.x])};
+  *x_operand = l.x;
+  return XAI_OK;
+}
+
 /* ---- relevance ---- */
 
 static xai__crossing crossing(const xai__node *node, const bool *in_static) {
+  layer l;
+  if (read_layer(node, in_static, &l)) return XAI__CROSS_LINEAR;
   for (int k = 0; k < node->n_in; k++)
     if (!in_static[k]) return XAI__CROSS_OWN;
   return XAI__CROSS_NONE;
@@ -329,4 +385,4 @@ static int relevance(xai__call *c, const xai__own_options *o, const xai__view *g
 const xai__op xai__op_Einsum = {
     .type = "Einsum", .min_in = 1, .max_in = -1, .min_out = 1, .max_out = 1, .since = 12,
     .fields = fields, .attr_size = sizeof(einsum_attr), .infer = infer, .forward = forward,
-    .vjp = vjp, .crossing = crossing, .relevance = relevance};
+    .vjp = vjp, .crossing = crossing, .product = product, .relevance = relevance};
