@@ -285,7 +285,7 @@ typedef struct layer {
 
 static bool read_layer(const xai__node *node, const bool *in_static, layer *l) {
   const char *s = ((const einsum_attr *)node->attr)->equation;
-  char term[3][32] = {""}; /* operands, result */
+  char of[3][32] = {""}; /* operands, result */
   int n[3] = {0}, k = 0;
   if (node->n_in != 2 || in_static[0] == in_static[1]) return false;
   for (; *s; s++) {
@@ -294,12 +294,12 @@ static bool read_layer(const xai__node *node, const bool *in_static, layer *l) {
       s += *s == '-';
       if (++k == 3) return false;
     } else {
-      if (!is_letter(*s) || n[k] == 31 || strchr(term[k], *s)) return false; /* also "..." */
-      term[k][n[k]++] = *s;
+      if (!is_letter(*s) || n[k] == 31 || strchr(of[k], *s)) return false; /* also "..." */
+      of[k][n[k]++] = *s;
     }
   }
   *l = (layer){.x = in_static[0]};
-  const char *x = term[l->x], *w = term[1 - l->x], *y = term[2];
+  const char *x = of[l->x], *w = of[1 - l->x], *y = of[2];
   while (x[l->n_rows] && x[l->n_rows] == y[l->n_rows]) l->n_rows++;
   l->n_sums = n[l->x] - l->n_rows;
   l->n_out = n[2] - l->n_rows;
