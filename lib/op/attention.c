@@ -101,35 +101,43 @@ static float capped(const rows *r, float raw) {
   return r->a->cap > 0 ? r->a->cap * tanhf(raw / r->a->cap) : raw;
 }
 
-/* S of key j of row w; -inf where it is not seen. */
-static float score(const rows *r, const row *w, int64_t j, float raw) {
-  const xai__view *mask = &r->c->in[MASK];
-  if (j < w->from || j >= w->to) return -INFINITY;
-  int64_t at = w->mask + j * r->mask[3];
-  if (!xai__has(r->c, MASK)) return capped(r, raw);
-  if (mask->dtype == XAI_F32) return capped(r, raw) + xai__f(mask)[at];
-  return xai__i(mask)[at] ? capped(r, raw) : -INFINITY;
+/* s: S of n keys of row w, from key `at` on; -inf where they are not seen. May write over raw. */
+static void score(const rows *r, const row *w, const float *raw, int64_t at, int64_t n, float *s) {
+  const xai__view *mask = xai__has(r->c, MASK) ? &r->c->in[MASK] : NULL;
+  int64_t from = w->from > at ? w->from - at : 0, to = w->to - at < n ? w->to - at : n;
+  int64_t first = w->mask + at * r->mask[3], step = r->mask[3];
+  if (r->a->cap > 0)
+    for (int64_t j = 0; j < n; j++) s[j] = capped(r, raw[at + j]);
+  else if (s != raw + at)
+    memcpy(s, raw + at, (size_t)n * sizeof *s);
+  if (mask && mask->dtype == XAI_F32)
+    for (int64_t j = from; j < to; j++) s[j] += xai__f(mask)[first + j * step];
+  else if (mask)
+    for (int64_t j = from; j < to; j++) s[j] = xai__i(mask)[first + j * step] ? s[j] : -INFINITY;
+  for (int64_t j = 0; j < n && j < from; j++) s[j] = -INFINITY;
+  for (int64_t j = to > 0 ? to : 0; j < n; j++) s[j] = -INFINITY;
 }
 
 /* raw: Q K' to C; p = softmax S. */
 static void weigh(void *ctx, int64_t begin, int64_t end) {
   const rows *r = ctx;
-  int64_t n = r->d.total, mode = r->a->mode;
+  int64_t n = r->d.total, mode = r->qk ? r->a->mode : -1;
+  size_t bytes = (size_t)n * sizeof(float);
   void (*softmax)(const xai__softmax *) = xai__simd_of(r->c->engine)->softmax_forward;
   for (int64_t k = begin; k < end; k++) {
     row w = row_of(r, k);
-    float *raw = r->raw + w.at, *p = r->p + w.at;
-    float *qk = r->qk ? r->qk + w.qk : NULL;
-    for (int64_t j = 0; j < n; j++) {
-      float x = raw[j] * r->scale, s = score(r, &w, j, x);
-      if (qk) qk[j] = mode == XAI__QK_RAW ? x : mode == XAI__QK_CAPPED ? capped(r, x) : s;
-      raw[j] = x;
-      p[j] = s; /* forward, raw and p are one */
-    }
+    float *raw = r->raw + w.at, *p = r->p + w.at, *qk = r->qk ? r->qk + w.qk : NULL;
+    for (int64_t j = 0; j < n; j++) raw[j] *= r->scale;
+    if (mode == XAI__QK_RAW) memcpy(qk, raw, bytes);
+    for (int64_t j = 0; j < n && mode == XAI__QK_CAPPED; j++) qk[j] = capped(r, raw[j]);
+    score(r, &w, raw, 0, n, p); /* forward, raw and p are one */
+    if (mode == XAI__QK_MASKED) memcpy(qk, p, bytes);
     softmax(&(xai__softmax){.n = n, .step = 1, .x = p, .out = p});
-    if (qk && mode == XAI__QK_WEIGHTS) memcpy(qk, p, (size_t)n * sizeof *p);
+    if (mode == XAI__QK_WEIGHTS) memcpy(qk, p, bytes);
   }
 }
+
+enum { PIECE = 256 }; /* keys at a time, backwards */
 
 /* g: dL/dP to dL/d(Q K'). */
 static void differentiate(void *ctx, int64_t begin, int64_t end) {
@@ -138,7 +146,7 @@ static void differentiate(void *ctx, int64_t begin, int64_t end) {
   for (int64_t k = begin; k < end; k++) {
     row w = row_of(r, k);
     const float *raw = r->raw + w.at, *p = r->p + w.at, *qk = r->qk ? r->qk + w.qk : NULL;
-    float *g = r->g + w.at;
+    float *g = r->g + w.at, s[PIECE];
     int64_t mode = qk ? r->a->mode : -1;
     double sum = 0;
     for (int64_t j = 0; j < n; j++) {
@@ -147,8 +155,8 @@ static void differentiate(void *ctx, int64_t begin, int64_t end) {
     }
     for (int64_t j = 0; j < n; j++) {
       g[j] = p[j] * (g[j] - (float)sum);
-      bool seen = score(r, &w, j, raw[j]) > -INFINITY;
-      if (mode == XAI__QK_MASKED && seen) g[j] += qk[j];
+      if (j % PIECE == 0) score(r, &w, raw, j, n - j < PIECE ? n - j : PIECE, s);
+      if (mode == XAI__QK_MASKED && s[j % PIECE] > -INFINITY) g[j] += qk[j];
       if (r->g_mask) r->g_mask[w.qk + j] = g[j];
       if (mode == XAI__QK_CAPPED) g[j] += qk[j];
       float t = r->a->cap > 0 ? capped(r, raw[j]) / r->a->cap : 0;
@@ -168,14 +176,15 @@ static void attribute(void *ctx, int64_t begin, int64_t end) {
   for (int64_t k = begin; k < end; k++) {
     row w = row_of(r, k);
     const float *raw = r->raw + w.at, *p = r->p + w.at;
-    float *g = r->g + w.at;
+    float *g = r->g + w.at, piece[PIECE];
     double sum = 0;
     for (int64_t j = 0; j < n; j++) {
       g[j] *= p[j];
       sum += (double)g[j] * (gradient ? (double)p[j] : 1);
     }
     for (int64_t j = 0; j < n; j++) {
-      float s = score(r, &w, j, raw[j]);
+      if (j % PIECE == 0) score(r, &w, raw, j, n - j < PIECE ? n - j : PIECE, piece);
+      float s = piece[j % PIECE], before = capped(r, raw[j]);
       if (s == -INFINITY) {
         g[j] = 0;
         continue;
@@ -183,8 +192,8 @@ static void attribute(void *ctx, int64_t begin, int64_t end) {
       g[j] = gradient ? p[j] * (g[j] - (float)sum) : s * (g[j] - p[j] * (float)sum);
       if (added) {
         float share = xai__ratio(g[j], xai__stab(s, r->o->stabilizer));
-        if (r->g_mask) r->g_mask[w.qk + j] = (s - capped(r, raw[j])) * share;
-        if (!r->o->bias_zero || r->g_mask) g[j] = capped(r, raw[j]) * share;
+        if (r->g_mask) r->g_mask[w.qk + j] = (s - before) * share;
+        if (!r->o->bias_zero || r->g_mask) g[j] = before * share;
       }
       g[j] = r->scale * xai__ratio(g[j], xai__stab(2 * raw[j], r->o->stabilizer));
     }

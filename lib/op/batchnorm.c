@@ -47,7 +47,8 @@ static int infer(xai__call *c) {
   }
   c->out[0].dtype = XAI_F32;
   c->out[0].shape = c->in[0].shape;
-  for (int k = 1; k < c->n_out; k++) c->out[k] = (xai__view){XAI_F32, c->in[k].shape, NULL};
+  for (int k = 1; k < c->n_out; k++)
+    c->out[k] = (xai__view){.dtype = XAI_F32, .shape = c->in[k].shape};
   return XAI_OK;
 }
 

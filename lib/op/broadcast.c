@@ -30,7 +30,8 @@ int xai__legacy_align(const xai__call *c, xai__view in[2], xai__call *aligned) {
   memcpy(in, c->in, 2 * sizeof *in);
   *aligned = *c;
   aligned->in = in;
-  if (a->axis == INT64_MIN || c->node->opset >= 7 || s->rank < 1 || rank < 0) return XAI_OK;
+  bool given = a->broadcast && a->axis != INT64_MIN && c->node->opset < 7;
+  if (!given || s->rank < 1 || rank < 0) return XAI_OK;
   XAI__TRY(xai__axis(a->axis, rank, c, &axis));
   if (axis + s->rank > rank)
     return XAI__MALFORMED(c, "%s: shape %s does not fit into %s from axis %d on", c->node->op->type,
