@@ -202,7 +202,7 @@ static int describe_nodes(description *d, const char *name) {
   xai__view *values;
   xai__steps steps;
   xai__assignment *assigned = NULL;
-  int fold = XAI__FOLD_LINEAR | XAI__FOLD_ACTIVATIONS;
+  int fold = XAI__FOLD_ALL;
   if (name) {
     if (!(m = xai__method_find(name, d->err))) return d->err->status;
     XAI__TRY(xai__method_params(m, NULL, 0, &params, d->err));

@@ -113,6 +113,7 @@ int xai__method_params(const xai__method *m, const xai_param *given, size_t n, x
 }
 
 int xai__method_fold(const xai__method *m, const xai__params *p) {
-  if (!m->relevance || xai__params_is(p, "rewrite", "off")) return XAI__FOLD_NONE;
-  return XAI__FOLD_LINEAR | XAI__FOLD_ACTIVATIONS;
+  if (m->own_sweep || xai__params_is(p, "rewrite", "off")) return XAI__FOLD_NONE;
+  if (!m->relevance) return XAI__FOLD_LINEAR;
+  return XAI__FOLD_ALL;
 }

@@ -113,9 +113,15 @@ typedef struct xai__steps {
   int n, n_linear;
 } xai__steps;
 
-/* What counts as one node: nothing (gradients), linear layers with what is folded into them,
- * activations written out as products. */
-enum xai__folding { XAI__FOLD_NONE = 0, XAI__FOLD_LINEAR = 1, XAI__FOLD_ACTIVATIONS = 2 };
+/* What counts as one node: nothing, linear layers with the constants folded into them (LINEAR),
+ * softmaxes and normalisations written out (NORMALIZATIONS), activations written out as products. */
+enum xai__folding {
+  XAI__FOLD_NONE = 0,
+  XAI__FOLD_LINEAR = 1,
+  XAI__FOLD_ACTIVATIONS = 2,
+  XAI__FOLD_NORMALIZATIONS = 4,
+  XAI__FOLD_ALL = 7
+};
 /* The steps of a reverse sweep. Values with pinned[v] set keep their own nodes. pinned may be NULL;
  * `values` are the planned shapes and known data, or NULL (then nothing that depends on shapes
  * is folded). */

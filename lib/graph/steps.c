@@ -411,8 +411,8 @@ int xai__graph_steps(const xai_graph *g, int fold, const bool *pinned, const xai
       if (v >= 0 && g->values[v].n_uses == 1) b.user[v] = i;
     }
   }
-  if (fold & XAI__FOLD_LINEAR) {
-    XAI__TRY(fold_linear(&b));
+  if (fold & XAI__FOLD_LINEAR) XAI__TRY(fold_linear(&b));
+  if (fold & XAI__FOLD_NORMALIZATIONS) {
     XAI__TRY(xai__find_inverse_scales(g, b.scale, a, err));
     XAI__TRY(find_softmax(&b));
     XAI__TRY(find_normalizations(&b));

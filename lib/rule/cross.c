@@ -71,6 +71,42 @@ static int cross_refused(crossing *x) {
                    x->c->node->op->type);
 }
 
+/* Zeros where nothing was handed on yet, for crossings that only add. */
+static void begin(const crossing *x) {
+  for (int k = 0; k < x->c->n_in; k++)
+    if (x->gin[k].data && x->gin[k].fresh)
+      xai__fill(x->c->engine, xai__f(&x->gin[k]), xai__stored(&x->gin[k]), 0);
+}
+
+typedef struct sum_job {
+  const float *x, *y, *R;
+  float stabilizer, *dx;
+  bool fresh;
+} sum_job;
+
+static void share_sum(void *ctx, int64_t begin, int64_t end) {
+  const sum_job *j = ctx;
+  for (int64_t i = begin; i < end; i++) {
+    float share = j->x[i] * xai__ratio(j->R[i], xai__stab(j->y[i], j->stabilizer));
+    j->dx[i] = j->fresh ? share : j->dx[i] + share;
+  }
+}
+
+/* A sum of tensors of one shape in one go; false: it is not that simple. */
+static bool cross_sum(crossing *x) {
+  const xai__call *c = x->c;
+  bool simple = c->node->op->sum && !x->ledger && !x->step->n_inner;
+  for (int k = 0; k < c->n_in && simple; k++)
+    simple = !c->in_static[k] && xai__shape_equal(&c->in[k].shape, &c->out[0].shape);
+  for (int k = 0; k < c->n_in && simple; k++) {
+    sum_job j = {xai__f(&c->in[k]), xai__f(&c->out[0]), xai__f(&x->gout[0]), stabilizer(x),
+                 xai__f(&x->gin[k]), x->gin[k].fresh};
+    for (int i = 0; i < k; i++) j.fresh = j.fresh && x->gin[i].data != j.dx; /* twice the same */
+    if (j.dx) xai__parallel(c->engine, xai__stored(&c->out[0]), XAI__GRAIN, share_sum, &j);
+  }
+  return simple;
+}
+
 /* Any linear map without weights: R_i = x_i J_i' (R / stab(y)). What constants and shifts add to y
  * takes its share as a bias. */
 static int cross_norm(crossing *x) {
@@ -78,6 +114,8 @@ static int cross_norm(crossing *x) {
   xai__engine *e = c->engine;
   xai__view y = c->out[0];
   int64_t n = xai__stored(&y);
+  if (cross_sum(x)) return XAI_OK;
+  begin(x);
   bool shifted = x->step->shifted, no_bias = option_is(x, "bias", "zero");
   for (int k = 0; k < c->n_in && !c->node->op->homogeneous; k++)
     shifted |= c->in_static[k] && c->in[k].shape.rank >= 0 && c->in[k].dtype == XAI_F32;
@@ -212,7 +250,10 @@ int xai__rules_cross(void *rules, const xai__step *step, xai__call *c, const xai
     before = total(&x, gin, c->n_in);
   }
   int (*cross)(crossing *) = x.a->rule ? by_rule[x.a->rule->kind] : by_crossing[step->cross];
-  if (!x.a->rule && passes(&x)) cross = cross_pass;
+  if (!x.a->rule && passes(&x)) {
+    begin(&x);
+    cross = cross_pass;
+  }
   XAI__TRY(cross(&x));
   if (!r->ledger) return XAI_OK;
   row[XAI__IN] = total(&x, gout, c->n_out);
@@ -237,7 +278,7 @@ static unsigned char rule_reads(const xai__step *s, const xai__rule *rule) {
   if (rule->kind == XAI__RULE_PASS) return XAI__HANDS_ON | XAI__ANY_LAYOUT;
   if (rule->kind == XAI__RULE_GRADIENT) return vjp_reads(s) | XAI__ANY_LAYOUT;
   unsigned char reads = XAI__READS_IN | XAI__READS_OUT | XAI__ANY_LAYOUT;
-  if (rule->kind == XAI__RULE_NORM) return reads;
+  if (rule->kind == XAI__RULE_NORM) return reads | XAI__BEGINS;
   if (!rule->absolute && rule->group[0].served == XAI__ALL) reads ^= XAI__READS_OUT; /* makes its own z */
   return reads | XAI__BEGINS;
 }
@@ -246,7 +287,7 @@ static unsigned char crossing_reads(const xai__params *params, const xai__step *
   bool winner = xai__params_is(params, "maxpool", "winner");
   switch (s->cross) {
     case XAI__CROSS_PASS: return XAI__HANDS_ON | XAI__ANY_LAYOUT;
-    case XAI__CROSS_NORM: return XAI__READS_IN | XAI__READS_OUT | XAI__ANY_LAYOUT;
+    case XAI__CROSS_NORM: return XAI__READS_IN | XAI__READS_OUT | XAI__ANY_LAYOUT | XAI__BEGINS;
     case XAI__CROSS_ROUTE:
       if (winner || !s->node.op->relevance) return vjp_reads(s) | XAI__ANY_LAYOUT;
       break;
