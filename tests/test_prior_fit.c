@@ -7,7 +7,7 @@
 START_TEST(every_kind_has_a_case) {
   const char *name, *schema;
   for (size_t i = 0; !xai_catalog(XAI_FIT, i, &name, &schema); i++) {
-    bool has = false;
+    bool has = !XAI_BLAS && !strcmp(name, "gaussian"); /* refused then */
     for (int k = 0; k < FIT_CASES; k++) has |= !strcmp(fit_cases[k].kind, name);
     ck_assert_msg(has, "fit '%s' has no case", name);
   }
