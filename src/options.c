@@ -26,7 +26,7 @@ static const struct row rows[] = {
     {"method", 'm', TEXTS, "NAME[,k=v...]", FOR_INFO | FOR_EXPLAIN | FOR_BENCH, AT(methods),
      "how to explain (`xai methods` lists them)"},
     {"target", 't', TEXT, "T", FOR_EXPLAIN | FOR_PROTOTYPE, AT(target),
-     "max | N | N,M,.. | top:K | all | c:y:x | OUTPUT/N | @mask.npy (default: max)"},
+     "max | N | N,M,.. | top:K | all | c:y:x | channel:K | OUTPUT/N | @mask.npy (default: max)"},
     {"from", 0, TEXT, "TENSOR[:N]", FOR_EXPLAIN | FOR_PROTOTYPE, AT(from), "explain this tensor, not the output"},
     {"at", 0, TEXTS, "TENSOR", FOR_ITEMS | FOR_PROTOTYPE, AT(at), "look at this tensor (may be repeated)"},
     {"rule", 0, TEXTS, "GLOB=RULE[,k=v...]", FOR_EXPLAIN, AT(rules),

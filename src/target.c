@@ -10,7 +10,7 @@
 
 static int bad(const char *text) {
   return say(EXIT_USAGE,
-             "--target takes max, N, N,M,.., top:K, all, c:y:x, OUTPUT/N or @mask.npy, not '%s'",
+             "--target takes max, N, N,M,.., top:K, all, c:y:x, channel:K, OUTPUT/N or @mask.npy, not '%s'",
              text);
 }
 
@@ -211,6 +211,35 @@ static int parse_all(const struct model *m, struct target *t) {
 }
 
 /* Weights of the shape of one item become those of T = 1 target; with one axis more, of T. */
+/* The mean of channel K, axis 0 of an item, as a mask. */
+static int parse_channel(const struct model *m, const char *text, struct target *t) {
+  const char *p = text;
+  int64_t shape[16], channel = digits(&p, ""), size = 1;
+  int rank = item_shape(m, t, shape);
+  if (channel < 0)
+    return say(EXIT_USAGE, "--target channel:%s: channel:K takes a number", text);
+  for (int i = 0; i < rank; i++) {
+    if (shape[i] < 1 || (i && size > (1 << 24) / shape[i]))
+      return unknown_shape("channel:K");
+    size *= i ? shape[i] : 1;
+  }
+  if (rank < 1 || rank >= MODEL_MAX_RANK)
+    return unknown_shape("channel:K");
+  if (channel >= shape[0])
+    return say(EXIT_USAGE, "--target channel:%s: '%s' has %" PRId64 " channels", text,
+               source_of(t), shape[0]);
+  xai_error err;
+  memmove(shape + 1, shape, (size_t)rank * sizeof *shape);
+  shape[0] = 1;
+  if (xai_tensor_create(XAI_F32, rank + 1, shape, NULL, &t->tensor, &err))
+    return say_error(&err, SAY_RUNNING, NULL);
+  float *weights = (float *)(size_t)xai_tensor_data(t->tensor) + channel * size;
+  for (int64_t i = 0; i < size; i++)
+    weights[i] = 1 / (float)size;
+  t->mask = true;
+  return EXIT_FINE;
+}
+
 static int read_mask(const struct model *m, const char *spec, struct target *t) {
   struct npy_array a, floats;
   char err[256];
@@ -311,6 +340,8 @@ int target_parse(const struct model *m, const struct options *o, struct target *
     return parse_all(m, out);
   if (text[0] == '@')
     return read_mask(m, text + 1, out);
+  if (!strncmp(text, "channel:", 8))
+    return parse_channel(m, text + 8, out);
   if (!strncmp(text, "top:", 4)) {
     const char *p = text + 4;
     out->top = digits(&p, "");

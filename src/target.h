@@ -1,6 +1,6 @@
 /* --target and --from: what to explain.
  *
- *   max | N | N,M,.. | top:K | all | c:y:x (also several) | @mask.npy[:KEY], each also OUTPUT/...
+ *   max | N | N,M,.. | top:K | all | c:y:x (also several) | channel:K | @mask.npy[:KEY], each also OUTPUT/...
  */
 #ifndef XAI_TOOL_TARGET_H
 #define XAI_TOOL_TARGET_H

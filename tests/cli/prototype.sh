@@ -42,6 +42,12 @@ expect 0 prototype "$model" --from conv3 -t 100 $few --low -1 --high 1
 holds out ' score'
 lacks out 'probability'
 
+expect 0 prototype "$model" --from conv3 -t channel:5 $few
+count out 1 '^ +mask +0 +[0-9.]+$'
+expect 0 explain "$model" "$boot" --from conv3 -t channel:5 -m gradient -o channel.npy
+refuse 2 "'conv3' has 32 channels" prototype "$model" --from conv3 -t channel:32
+refuse 2 'channel:K takes a number' prototype "$model" --from conv3 -t channel:one
+
 refuse 2 'which MODEL?' prototype
 refuse 2 'a prototype needs a --target' prototype "$model"
 refuse 2 'a prototype needs a --target' prototype "$model" -t top:3
