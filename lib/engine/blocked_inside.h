@@ -80,7 +80,8 @@ int xai__winograd(xai__engine *e, const xai__gather *g, xai_error *err);
 int xai__blocked_image_adjoint(xai__engine *e, const xai__filters *f, const float *packed,
                                const xai__blocked *s, xai__edit we, const xai__blocked *g,
                                const xai__finish *finish, xai_error *err);
-/* SQUARE and ONES become weights of their own, in scratch; what is left of `we` is LINEAR. */
+/* SQUARE and ONES, and edits of few weights, become weights of their own, in scratch; what is left
+ * of `we` is LINEAR. */
 int xai__blocked_weights(xai__engine *e, const xai__filters *f, const float *packed, xai__edit *we,
                          const float **w, xai_error *err);
 

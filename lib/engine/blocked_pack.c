@@ -225,14 +225,21 @@ void xai__pack(xai__engine *e, const xai__product *p, xai__pack_form form, float
   xai__pack_edited(e, &f, xai__identity, to);
 }
 
+#define FEW_WEIGHTS (16 * 1024) /* are edited once, the others in registers */
+
 int xai__blocked_weights(xai__engine *e, const xai__filters *f, const float *packed, xai__edit *we,
                          const float **w, xai_error *err) {
-  *w = packed;
-  if (we->form == XAI__LINEAR) return XAI_OK;
   const int64_t n = xai__filters_offset(f, xai__filters_phases(f));
+  *w = packed;
+  if (xai__edit_is_identity(*we) || (we->form == XAI__LINEAR && n > FEW_WEIGHTS)) return XAI_OK;
   float *to = xai__scratch(e, (size_t)n, sizeof *to, err);
   if (!to) return xai__no_memory(err);
-  xai__pack_edited(e, f, *we, to);
+  if (we->form == XAI__LINEAR) {
+    memcpy(to, packed, (size_t)n * sizeof *to);
+    e->k.edit(*we, to, n);
+  } else {
+    xai__pack_edited(e, f, *we, to); /* the zeros between groups stay */
+  }
   *we = xai__identity;
   *w = to;
   return XAI_OK;
