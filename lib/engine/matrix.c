@@ -19,7 +19,9 @@ static xai__fetch ahead(const xai__side *side, int64_t batch, int64_t first, int
                         int64_t k1) {
   const xai__matrix_side *s = (const xai__matrix_side *)(const void *)side;
   const float *from = s->data + batch * s->batch + first * s->step + k0 * s->k_step;
-  return (xai__fetch){from, s->k_step, s->k_step == 1 ? 0 : k1 - k0}; /* hardware follows rows */
+  if (s->k_step != 1) return (xai__fetch){from, s->k_step, k1 - k0};
+  const bool block = s->step == k1 - k0; /* whole rows behind each other */
+  return (xai__fetch){from, 2 * XAI__MAX_VECTOR, block ? k1 - k0 : 0};
 }
 
 static void place(const xai__side *side, int64_t batch, int64_t first, int n, int64_t *offset) {
