@@ -1,5 +1,6 @@
 /* The platform (POSIX). */
 #define _POSIX_C_SOURCE 200809L
+#define _DEFAULT_SOURCE /* madvise */
 #define _DEFAULT_SOURCE
 #include "base/os.h"
 
@@ -116,6 +117,14 @@ size_t xai__folder_length(const char *path) {
 void xai__file_unmap(xai__file *f) {
   if (f->mapped) munmap((void *)(uintptr_t)f->data, f->size);
   memset(f, 0, sizeof *f);
+}
+
+void xai__file_forget(const xai__file *f, const void *p, size_t n) {
+  const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+  const uintptr_t begin = (uintptr_t)f->data, at = (uintptr_t)p;
+  if (!f->mapped || at < begin || n > f->size || at - begin > f->size - n) return;
+  const uintptr_t first = (at + page - 1) / page * page, end = (at + n) / page * page;
+  if (first < end) (void)madvise((void *)first, end - first, MADV_DONTNEED);
 }
 
 int xai__processors(void) {

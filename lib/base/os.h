@@ -15,6 +15,9 @@ int xai__file_map(const char *path, xai__file *f, xai_error *err);
  * symbolic link, is XAI_E_MODEL. */
 int xai__file_map_beneath(const char *folder, const char *path, xai__file *f, xai_error *err);
 void xai__file_unmap(xai__file *f);
+/* The n bytes at p, where they lie in a mapped file, need not stay in memory: whoever reads them again
+ * gets them from the file. */
+void xai__file_forget(const xai__file *f, const void *p, size_t n);
 /* How long the folder's part of a path is: 0 for "model.onnx", 4 for "dir/model.onnx". */
 size_t xai__folder_length(const char *path);
 

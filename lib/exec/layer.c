@@ -243,17 +243,17 @@ static int make_folded(xai__layer_use *u, bool keep_weights) {
   return status;
 }
 
-/* The weights of a layer as they are, or folded into f's arrays. */
-static int weights_of(xai__layer_use *u, xai__cache *cache, folding *f, const float **w) {
+/* The weights of a layer as they are, or folded into f's arrays. own: the node's own product. */
+static int weights_of(xai__layer_use *u, xai__cache *cache, xai__product *own, folding *f,
+                      const float **w) {
   xai_error *err = u->call->err;
-  xai__product own = {0};
   int x;
-  XAI__TRY(u->step->node.op->product(u->call, &own, &x));
-  *w = own.w;
+  XAI__TRY(u->step->node.op->product(u->call, own, &x));
+  *w = own->w;
   if (!is_folded(u->step)) return XAI_OK;
-  *f = (folding){.plan = u->plan, .step = u->step, .call = u->call, .p = &own};
+  *f = (folding){.plan = u->plan, .step = u->step, .call = u->call, .p = own};
   f->n_bias = u->layer->n_bias;
-  f->w = xai__cache_new(cache, NULL, 0, xai__product_weight_count(&own), err);
+  f->w = xai__cache_new(cache, NULL, 0, xai__product_weight_count(own), err);
   f->b = f->w ? xai__cache_new(cache, NULL, 0, f->n_bias, err) : NULL;
   *w = f->w;
   return f->b ? fold(f) : err->status;
@@ -268,10 +268,10 @@ static int make_packed(xai__layer_use *u, xai__pack_form form, xai__edit we) {
   if (!n) return err->status;
   if ((*slot = xai__cache_find(cache, key, n, NULL))) return XAI_OK;
   folding f = {0};
-  xai__product p = u->p;
+  xai__product p = u->p, own = {0};
   int64_t count = xai__product_weight_count(&p);
   float *edited = NULL, *to = xai__cache_new(cache, key, n, xai__pack_count(&p, form), err);
-  int status = to ? weights_of(u, cache, &f, &p.w) : err->status;
+  int status = to ? weights_of(u, cache, &own, &f, &p.w) : err->status;
   if (!status && we.form != XAI__LINEAR) {
     edited = xai__cache_new(cache, NULL, 0, count, err);
     for (int64_t i = 0; edited && i < count; i++) edited[i] = xai__edited(we, p.w[i]);
@@ -281,6 +281,7 @@ static int make_packed(xai__layer_use *u, xai__pack_form form, xai__edit we) {
   if (!status) {
     xai__pack(u->call->engine, &p, form, to);
     *slot = xai__cache_put(cache, to);
+    xai__file_forget(&u->plan->graph->file, own.w, (size_t)count * sizeof *own.w);
   } else {
     xai__cache_drop(to);
   }

@@ -37,8 +37,10 @@ int xai__onnx_initializer(xai__onnx_model *m, xai__wire message, xai__arena *a, 
   v = (xai__view){.dtype = d.dtype, .shape = d.shape, .data = (void *)(uintptr_t)d.raw};
   bool as_stored = d.dtype == XAI_F32 || d.dtype == XAI_I64;
   bool aligned = (uintptr_t)d.raw % xai__dtype_size(d.dtype) == 0;
-  if (m->copy || !d.raw || !as_stored || !aligned)
+  if (m->copy || !d.raw || !as_stored || !aligned) {
     XAI__TRY(xai__onnx_data_view(&d, &m->graph->arena, &v, err));
+    if (d.raw) xai__file_forget(&m->graph->file, d.raw, (size_t)d.count * xai__dtype_size(d.dtype));
+  }
   const char *name = xai__onnx_define(m, d.name, a, err);
   return name ? xai__graph_add_constant(m->graph, name, d.dtype, &v, false, err) : err->status;
 }
