@@ -148,6 +148,21 @@ static int divide_z(context *k, const xai__finish *division, const xai__blocked 
   return XAI_OK;
 }
 
+/* Whether a group has relevance to hand on. Behind a ReLU none arrives where z < 0. */
+static bool has_work(const context *k, int group) {
+  xai__served served = k->rule->group[group].served;
+  if (k->coef[k->rule->group[group].coef] == 0) return false;
+  if (served == XAI__ALL) return true;
+  const float sign = served == XAI__WHERE_POS ? 1 : -1, *z = k->z.data, *R = k->R.data;
+  for (int64_t i = 0; i < k->n_z;) {
+    const int64_t end = k->n_z - i > 4096 ? i + 4096 : k->n_z;
+    int found = 0;
+    for (; i < end; i++) found |= (sign * z[i] > 0) & (R[i] != 0);
+    if (found) return true;
+  }
+  return false;
+}
+
 static int run_group(context *k, int group, double *ledger) {
   size_t mark = xai__scratch_mark(k->engine);
   xai__blocked s = k->R;
@@ -247,7 +262,7 @@ int xai__rule_terms(xai__rules *r, const xai__step *step, xai__call *c, const xa
   k.dx = xai__blocked_of(&room);
   k.fresh = room.data != gin[x].data || gin[x].fresh;
   for (int g = 0; g < a->rule->n_groups; g++)
-    if (k.coef[a->rule->group[g].coef] != 0) XAI__TRY(run_group(&k, g, ledger));
+    if (has_work(&k, g)) XAI__TRY(run_group(&k, g, ledger));
   if (k.fresh) xai__fill(c->engine, k.dx.data, xai__blocked_count(&k.dx), 0);
   return xai__convert_back(c->engine, &room, &gin[x], !gin[x].fresh, c->err);
 }
