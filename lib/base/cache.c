@@ -32,7 +32,7 @@ float *xai__cache_new(xai__cache *c, const int *key, int n_key, int64_t n, xai_e
   item *i = xai__new_raw(c->memory, all, 1, err);
   if (!i) return NULL;
   *i = (item){NULL, (int *)(void *)((char *)i + HEAD + data), n_key, n};
-  memcpy(i->key, key, (size_t)n_key * sizeof *key);
+  if (n_key) memcpy(i->key, key, (size_t)n_key * sizeof *key);
   return floats(i);
 }
 
