@@ -13,7 +13,8 @@
 #define POINTS 36
 #define FEWEST 12              /* results along an axis, where it begins to pay */
 #define FEWEST_CHANNELS 32
-#define INPUT_FLOATS (1 << 20) /* of transformed input at a time, for all threads */
+#define INPUT_FLOATS (1 << 20) /* of transformed input at a time */
+#define MANY_TILES 64          /* each thread then transforms what it reads itself */
 #define NEAR_TILES 56          /* whose products wait for their output transform */
 #define PIECE_BLOCKS 16
 #define LEAST_OF_TILE 1e-5f
@@ -53,8 +54,8 @@ int64_t xai__winograd_scratch(const xai__engine *e, const xai__product *p) {
       in * p->groups < FEWEST_CHANNELS || across * 4 < FEWEST)
     return 0;
   const int64_t band = across * ceil_div(p->groups * in, XAI__BLOCK) * XAI__BLOCK;
-  return (int64_t)sizeof(float) * (at_least(INPUT_FLOATS, POINTS * (band + XAI__BLOCK)) +
-                                   xai__pool_threads(e->pool) * POINTS * (u + m));
+  const int64_t input = at_least(INPUT_FLOATS, POINTS * band) + POINTS * XAI__BLOCK;
+  return (int64_t)sizeof(float) * xai__pool_threads(e->pool) * (input + POINTS * (u + m));
 }
 
 /* ---- input ---- */
@@ -176,6 +177,18 @@ static void task(void *ctx, int64_t index, int thread) {
   }
 }
 
+/* Some bands from input to result, by one thread: what it reads, it wrote. */
+static void own_bands(void *ctx, int64_t index, int thread) {
+  winograd j = *(const winograd *)ctx;
+  const int64_t begin = index * j.bands / j.parts, end = (index + 1) * j.bands / j.parts;
+  j.band = begin;
+  j.bands = end - begin;
+  j.parts = 1;
+  j.input += thread * POINTS * j.point;
+  for (int64_t i = 0; i < j.bands * j.blocks; i++) transform_input(&j, i, thread);
+  for (int64_t c = 0; c < j.g->f->groups * j.g->chunks; c++) task(&j, c, thread);
+}
+
 int xai__winograd(xai__engine *e, const xai__gather *g, xai_error *err) {
   winograd j = {.g = g, .k = &e->k, .across = ceil_div(g->axis[1].count, 4),
                 .down = ceil_div(g->axis[0].count, 4), .blocks = g->f->groups * g->in_blocks};
@@ -186,16 +199,25 @@ int xai__winograd(xai__engine *e, const xai__gather *g, xai_error *err) {
     j.flipped[d] = g->axis[d].at_step < 0;
   }
   const int64_t fit = INPUT_FLOATS / (POINTS * j.blocks * XAI__BLOCK * j.across);
-  const int64_t steps = ceil_div(bands, at_least(1, fit)), most = ceil_div(bands, steps);
+  const bool apart = threads > 1 && bands >= threads && bands * j.across > MANY_TILES;
+  const int64_t share = apart ? ceil_div(bands, threads) : bands;
+  const int64_t steps = ceil_div(share, at_least(1, fit)), most = ceil_div(share, steps);
   j.plane = most * j.across * XAI__BLOCK;
   j.point = j.blocks * j.plane + XAI__BLOCK; /* odd numbers of lines apart: no aliasing */
   j.u_point = g->f->in * XAI__CHUNK + XAI__BLOCK;
   j.m_point = at_least(NEAR_TILES, j.across) * XAI__CHUNK + XAI__BLOCK;
   j.size = POINTS * (j.u_point + j.m_point);
-  j.input = xai__scratch(e, (size_t)(POINTS * j.point), sizeof *j.input, err);
+  j.input = xai__scratch(e, (size_t)((apart ? threads : 1) * POINTS * j.point), sizeof *j.input,
+                         err);
   if (!j.input) return xai__no_memory(err);
   j.scratch = xai__scratch(e, (size_t)(threads * j.size), sizeof *j.scratch, err);
   if (!j.scratch) return xai__no_memory(err);
+  if (apart) {
+    j.bands = bands;
+    j.parts = ceil_div(bands, most);
+    xai__pool_run(e->pool, j.parts, own_bands, &j);
+    return XAI_OK;
+  }
   for (int64_t s = 0; s < steps; s++) {
     j.band = s * bands / steps;
     j.bands = (s + 1) * bands / steps - j.band;
