@@ -30,8 +30,8 @@ int xai__legacy_align(const xai__call *c, xai__view in[2], xai__call *aligned) {
   memcpy(in, c->in, 2 * sizeof *in);
   *aligned = *c;
   aligned->in = in;
-  bool given = a->broadcast && a->axis != INT64_MIN && c->node->opset < 7;
-  if (!given || s->rank < 1 || rank < 0) return XAI_OK;
+  bool old = c->node->opset < 7 && c->node->op->fields == xai__legacy_fields;
+  if (!old || !a->broadcast || a->axis == INT64_MIN || s->rank < 1 || rank < 0) return XAI_OK;
   XAI__TRY(xai__axis(a->axis, rank, c, &axis));
   if (axis + s->rank > rank)
     return XAI__MALFORMED(c, "%s: shape %s does not fit into %s from axis %d on", c->node->op->type,

@@ -13,7 +13,7 @@ typedef struct xai__legacy_attr {
 } xai__legacy_attr;
 extern const xai__field xai__legacy_fields[];
 /* The call with its two operands in `in`, the second with axes of 1 behind it where `axis` asks for
- * them: to be broadcast as today. The node's attributes are a xai__legacy_attr. */
+ * them: to be broadcast as today. */
 int xai__legacy_align(const xai__call *c, xai__view in[2], xai__call *aligned);
 
 /* to = from, repeated to the shape of `to`. */
