@@ -78,7 +78,7 @@ static void fill_operand(operand *o) {
 /* KIND ":" SHAPE ["=" VALUES], up to a blank, ';' or the end. */
 static operand parse_operand(const char **text) {
   const char *s = *text;
-  operand o = {.v = {XAI_F32, {-1, {0}}, NULL}};
+  operand o = {.v = {.dtype = XAI_F32, .shape = {-1, {0}}}};
   if (*s == '-') {
     *text = s + 1;
     return o;

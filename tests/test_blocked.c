@@ -176,7 +176,7 @@ static problem random_problem(void) {
   q.add = chance() % 3 ? NULL : noise(count(q.out));
   q.other = noise(count(q.out));
   q.by = chance() % 2 ? NULL : noise(count(q.out));
-  q.f = (xai__finish){.form = (int)between(XAI__KEEP, XAI__GATE), .accumulate = chance() % 3 == 0,
+  q.f = (xai__finish){.form = (unsigned)between(XAI__KEEP, XAI__GATE), .accumulate = chance() % 3 == 0,
                       .low = chance() % 2 ? 0 : -1, .high = chance() % 2 ? 2 : INFINITY,
                       .coef = -1.5f, .stabilizer = chance() % 2 ? 0.25f : 0, .edit = any_edit(),
                       .by_sign = chance() % 2 ? 1 : -1};

@@ -127,7 +127,7 @@ static double loss(fixture *f, const xai__view *gout) {
 
 /* What an operator's vjp does not need is not there when it runs. */
 static void take_away(fixture *f) {
-  int needs = f->node.op->vjp_needs;
+  unsigned needs = f->node.op->vjp_needs;
   for (int k = 0; k < f->node.n_in; k++)
     if ((needs == XAI__NEEDS_NONE || needs == XAI__NEEDS_OUT) && !f->in_static[k]) f->view[k].data = NULL;
   for (int k = 0; k < f->node.n_out; k++)

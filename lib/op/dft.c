@@ -102,7 +102,7 @@ static const xai__field dft_fields[] = {
 static int dft_of(xai__call *c, dft *d, xai__shape *out) {
   const dft_attr *a = c->node->attr;
   const xai__shape *x = &c->in[0].shape;
-  int64_t at = a->axis > -0x1p62 ? a->axis : c->node->opset < 20 ? 1 : -2;
+  int64_t at = (double)a->axis > -0x1p62 ? a->axis : c->node->opset < 20 ? 1 : -2;
   int axis;
   XAI__TRY(xai__need_float(c, 0));
   XAI__TRY(xai__need_rank(c, 0, 2, XAI__MAX_RANK));

@@ -74,7 +74,7 @@ static int slices_of(xai__call *c, slices *s) {
   const unique_attr *a = c->node->attr;
   const xai__shape *x = &c->in[0].shape;
   *s = (slices){&c->in[0], 1, xai__count(x), 1, -1};
-  if (a->axis <= -0x1p62) return XAI_OK;
+  if ((double)a->axis <= -0x1p62) return XAI_OK;
   XAI__TRY(xai__axis(a->axis, x->rank, c, &s->axis));
   s->outer = xai__span(x, 0, s->axis);
   s->n = x->d[s->axis];
