@@ -65,6 +65,7 @@ int cmd_run(const struct options *o) {
   struct report r;
   struct outputs files;
   struct input_set *inputs = NULL;
+  memset(&m, 0, sizeof m);
   memset(&r, 0, sizeof r);
   memset(&files, 0, sizeof files);
   if (!o->args.n)
