@@ -81,12 +81,7 @@ static int print_json(int kind, const char *title) {
   }
   json_close_array(&j);
   json_close_object(&j);
-  char *text = json_finish(&j);
-  if (!text)
-    return say_no_memory();
-  fputs(text, stdout);
-  free(text);
-  return EXIT_FINE;
+  return json_print(json_finish(&j));
 }
 
 static int list(const struct options *o) {

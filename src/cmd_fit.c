@@ -119,12 +119,7 @@ static int show_as_json(const struct bundle *b) {
   }
   json_close_object(&j);
   json_close_object(&j);
-  char *text = json_finish(&j);
-  if (!text)
-    return say_no_memory();
-  fputs(text, stdout);
-  free(text);
-  return EXIT_FINE;
+  return json_print(json_finish(&j));
 }
 
 /* Notes of our own, which an expert skips: names with a '/'. */

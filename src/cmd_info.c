@@ -129,12 +129,7 @@ static int print_json(const struct info *in) {
   }
   json_close_object(&j);
   free(counts);
-  char *text = json_finish(&j);
-  if (!text)
-    return say_no_memory();
-  fputs(text, stdout);
-  free(text);
-  return EXIT_FINE;
+  return json_print(json_finish(&j));
 }
 
 static void print_port(const char *what, const struct port *p) {

@@ -9,6 +9,7 @@
 #include "expert.h"
 #include "file.h"
 #include "gallery.h"
+#include "json.h"
 #include "output.h"
 #include "params.h"
 #include "preprocess.h"
@@ -89,15 +90,10 @@ static int write_outputs(const struct work *w) {
   int code = EXIT_FINE;
   for (size_t i = 0; i < w->o->out.n && !code; i++)
     code = formats[format_of(w->o->out.v[i])].write(&w->bundle, w->o, w->o->out.v[i]);
-  if (!code && w->o->json) {
-    char *text = gallery_json(&w->bundle);
-    if (!text)
-      return say_no_memory();
-    fputs(text, stdout);
-    free(text);
-  } else if (!code && !w->o->out.n) {
+  if (!code && w->o->json)
+    code = json_print(gallery_json(&w->bundle));
+  else if (!code && !w->o->out.n)
     code = gallery_table(&w->bundle);
-  }
   return code;
 }
 

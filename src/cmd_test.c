@@ -208,12 +208,7 @@ static int print_json(struct tally *t) {
   json_integer(&t->json, "failed", (int64_t)(t->n - t->count[PASSED]));
   json_integer(&t->json, "refused", (int64_t)t->count[REFUSED]);
   json_close_object(&t->json);
-  char *text = json_finish(&t->json);
-  if (!text)
-    return say_no_memory();
-  fputs(text, stdout);
-  free(text);
-  return EXIT_FINE;
+  return json_print(json_finish(&t->json));
 }
 
 int cmd_test(const struct options *o) {

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "say.h"
 #include "utf8.h"
 
 static void put(struct json *j, const char *bytes, size_t n) {
@@ -147,6 +148,14 @@ char *json_finish(struct json *j) {
   char *text = j->text;
   json_begin(j);
   return text;
+}
+
+int json_print(char *text) {
+  if (!text)
+    return say_no_memory();
+  fputs(text, stdout);
+  free(text);
+  return EXIT_FINE;
 }
 
 void json_discard(struct json *j) {

@@ -33,5 +33,7 @@ void json_boolean(struct json *j, const char *key, bool value);
 void json_shape(struct json *j, const char *key, int rank, const int64_t *shape);
 /* The text with a final newline, freed with free(); NULL when memory ran out. */
 char *json_finish(struct json *j);
+/* Prints such a text on standard output and frees it. Exit code. */
+int json_print(char *text);
 void json_discard(struct json *j);
 #endif

@@ -10,6 +10,7 @@
 #include <unistd.h>
 #include "font.h"
 #include "heatmap.h"
+#include "json.h"
 #include "output.h"
 #include "say.h"
 #include "tokens.h"
@@ -91,12 +92,7 @@ void show_index(const struct summary *s, int64_t flat, char out[64]) {
 
 int show_json(const struct report *r) {
   struct extract all = {0, r->n_items, 0, r->n_targets};
-  char *text = output_json_text(r, &all);
-  if (!text)
-    return say_no_memory();
-  fputs(text, stdout);
-  free(text);
-  return EXIT_FINE;
+  return json_print(output_json_text(r, &all));
 }
 
 static bool has_labels(const struct report *r, const struct port *port) {
