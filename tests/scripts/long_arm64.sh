@@ -19,7 +19,7 @@ library=$XAI_BUILD/libxai.so
 [ -e "$library" ] || library="$XAI_BUILD/libxai.a -lopenblas"
 ${CC:-cc} -std=c11 -Iinclude docs/examples/c/explain.c $library -lm -lpthread -Wl,-rpath,"$XAI_BUILD" \
   -o "$work/native"
-for model in docs/examples/models/*.onnx; do
+for model in docs/examples/models/fashion-{lrp,resnet}.onnx; do
   head -c 784 README.md >"$work/picture"
   qemu-aarch64 "$work/arm64" "$model" <"$work/picture" | tr -s ' ' '\n' | grep . >"$work/a"
   "$work/native" "$model" <"$work/picture" | tr -s ' ' '\n' | grep . >"$work/b"
