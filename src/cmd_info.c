@@ -280,6 +280,73 @@ static int gather(struct info *in) {
   return !code && in->o->memory ? measure(in) : code;
 }
 
+/* ---- a model with an operator that is missing: what it is made of ---- */
+
+struct listing {
+  char (*names)[160];
+  struct count *counts;
+  size_t n;
+};
+
+/* An xai_log_fn: lines "operator: NAME". */
+static void list_operator(void *user, int level, const char *text) {
+  static const char begins[] = "operator: ";
+  struct listing *l = user;
+  size_t k = 0, skip = sizeof begins - 1;
+  (void)level;
+  if (strncmp(text, begins, skip))
+    return;
+  while (k < l->n && strncmp(l->names[k], text + skip, sizeof *l->names - 1))
+    k++;
+  if (k == l->n) {
+    char(*names)[160] = realloc(l->names, (k + 1) * sizeof *names);
+    if (names)
+      l->names = names;
+    struct count *counts = names ? realloc(l->counts, (k + 1) * sizeof *counts) : NULL;
+    if (!counts)
+      return;
+    l->counts = counts;
+    snprintf(names[k], sizeof *names, "%s", text + skip);
+    counts[l->n++].n = 0;
+  }
+  l->counts[k].n++;
+}
+
+static int show_listing(struct listing *l, const struct options *o, const char *path) {
+  struct json j;
+  for (size_t i = 0; i < l->n; i++) {
+    l->counts[i].text = l->names[i];
+    l->counts[i].second = NULL;
+  }
+  if (!o->json) {
+    printf("%-11s %s\n", "model", path);
+    print_counts("operators", l->counts, l->n);
+    return EXIT_FINE;
+  }
+  json_begin(&j);
+  json_open_object(&j, NULL);
+  json_text(&j, "model", path);
+  json_open_object(&j, "operators");
+  for (size_t i = 0; i < l->n; i++)
+    json_integer(&j, l->counts[i].text, (int64_t)l->counts[i].n);
+  json_close_object(&j);
+  json_close_object(&j);
+  return json_print(json_finish(&j));
+}
+
+static int load(struct info *in, const char *method) {
+  struct listing l = {NULL, NULL, 0};
+  struct options listening = *in->o;
+  listening.log = list_operator;
+  listening.log_user = &l;
+  int code = model_load(in->o->args.v[0], &listening, method, &in->model);
+  if (code && l.n && show_listing(&l, in->o, in->o->args.v[0]))
+    code = EXIT_LIMIT;
+  free(l.names);
+  free(l.counts);
+  return code;
+}
+
 int cmd_info(const struct options *o) {
   struct info in;
   memset(&in, 0, sizeof in);
@@ -292,9 +359,8 @@ int cmd_info(const struct options *o) {
   if (o->methods.n > 1)
     return say(EXIT_USAGE, "one --method at a time");
   int code = method_parse(in.with_method ? o->methods.v[0] : NULL, o, &in.method);
-  if (!code) {
-    code = model_load(o->args.v[0], o, in.with_method ? in.method.name : NULL, &in.model);
-  }
+  if (!code)
+    code = load(&in, in.with_method ? in.method.name : NULL);
   if (!code)
     code = gather(&in);
   if (!code)

@@ -278,5 +278,7 @@ xai_options options_library(const struct options *o) {
   out.struct_size = sizeof out;
   out.threads = o->threads > 256 ? 256 : (int32_t)o->threads; /* more are never of use */
   out.max_memory = o->max_memory;
+  out.log = o->log;
+  out.log_user = o->log_user;
   return out;
 }

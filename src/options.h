@@ -37,6 +37,8 @@ struct climb {
 
 struct options {
   const char *command;
+  xai_log_fn log; /* of graphs and sessions; NULL: none */
+  void *log_user;
   struct texts args; /* what is not an option */
   bool help, version, json, quiet;
   int64_t threads, random_seed, max_memory;

@@ -74,6 +74,8 @@ int xai__onnx_each(xai__onnx_model *m, xai__wire w, uint32_t field, const char *
 int xai__onnx_initializer(xai__onnx_model *m, xai__wire tensor, xai__arena *a, xai_error *err);
 int xai__onnx_function_opset(xai__onnx_model *m, xai__wire import, xai__arena *a, xai_error *err);
 int xai__onnx_node(xai__onnx_model *m, xai__wire node, xai__arena *a, xai_error *err);
+/* Tells the log of a node's operator, and whether it is supported. */
+int xai__onnx_list(xai__onnx_model *m, xai__wire node, xai__arena *a, xai_error *err);
 
 /* ---- scope.c ---- */
 

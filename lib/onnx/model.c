@@ -128,7 +128,12 @@ static int read_graph(xai__onnx_model *m, xai__wire graph, xai__arena *a, xai_er
   XAI__TRY(xai__onnx_each(m, graph, SPARSE_INITIALIZER, "SparseTensorProto", refuse_sparse, err));
   XAI__TRY(xai__onnx_each(m, graph, INPUT, "ValueInfoProto", read_input, err));
   XAI__TRY(xai__onnx_each(m, graph, INITIALIZER, "TensorProto", xai__onnx_initializer, err));
-  XAI__TRY(xai__onnx_each(m, graph, NODE, "NodeProto", xai__onnx_node, err));
+  int status = xai__onnx_each(m, graph, NODE, "NodeProto", xai__onnx_node, err);
+  if (status == XAI_E_UNSUPPORTED && m->graph->options.log) {
+    xai_error second; /* the first is what the caller gets */
+    (void)xai__onnx_each(m, graph, NODE, "NodeProto", xai__onnx_list, &second);
+  }
+  if (status) return status;
   return xai__onnx_each(m, graph, OUTPUT, "ValueInfoProto", read_output, err);
 }
 

@@ -1,6 +1,7 @@
 /* NodeProto and AttributeProto to xai__graph_add_node. */
 #include <string.h>
 
+#include "base/log.h"
 #include "onnx/message.h"
 
 typedef struct node_proto {
@@ -184,4 +185,16 @@ int xai__onnx_node(xai__onnx_model *m, xai__wire node, xai__arena *a, xai_error 
   int index = m->graph->n_nodes, status = add_node(m, node, a, &p, err);
   if (status) xai__fail_at_node(err, index, p.name[0] ? p.name : p.type);
   return status;
+}
+
+int xai__onnx_list(xai__onnx_model *m, xai__wire node, xai__arena *a, xai_error *err) {
+  node_proto p = {.name = "", .type = "", .domain = "", .overload = ""};
+  XAI__TRY(xai__wire_read(node, node_rules, a, &p, err));
+  p.domain = xai__onnx_domain(p.domain);
+  const xai__onnx_call c = {.name = p.name, .type = p.type, .domain = p.domain, .overload = p.overload};
+  const xai__op *op = xai__op_find(p.domain, p.type);
+  bool known = (op && xai__onnx_opset_of(m, p.domain) >= op->since) || xai__onnx_expand(m, &c);
+  xai__log(&m->graph->options, "operator: %s%s%s%s", p.domain, p.domain[0] ? "." : "", p.type,
+           known ? "" : " (not supported)");
+  return XAI_OK;
 }

@@ -77,4 +77,14 @@ for c in priors metrics; do
   fi
 done
 
+# An operator that is missing is named; what else there is, is listed.
+"$XAI_BUILD/tests/write_model" "opset 20; input x 1,3; a = Relu(x); b = Telepathy(a); y = Relu(b); output y" missing.onnx
+refuse 3 "operator 'Telepathy' (domain 'ai.onnx', opset 20)" info missing.onnx
+count out 1 '^operators +Relu 2, Telepathy \(not supported\) 1$'
+refuse 3 "'Telepathy'" info missing.onnx --json
+json out
+holds out '"Relu": 2'
+refuse 3 "'Telepathy'" run missing.onnx "$boot"
+[ ! -s out ] || fail "$last: $(cat out)"
+
 finish
