@@ -5,26 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "chance.h"
 #include "engine/blocked.h"
-
-/* ---- chance ---- */
-
-static uint64_t state = 7;
-
-static uint32_t chance(void) {
-  state = state * 6364136223846793005u + 1442695040888963407u;
-  return (uint32_t)(state >> 33);
-}
-
-static int64_t between(int64_t low, int64_t high) {
-  return low + (int64_t)(chance() % (uint64_t)(high - low + 1));
-}
-
-static float *noise(int64_t n) {
-  float *v = malloc((size_t)(n + 1) * sizeof *v);
-  for (int64_t i = 0; i < n; i++) v[i] = (float)((int64_t)(chance() % 2001) - 1000) * 1e-3f;
-  return v;
-}
 
 static const xai__edit edits[] = {{XAI__LINEAR, 1, 1},    {XAI__LINEAR, 1, 0},
                                   {XAI__LINEAR, 0, 1},    {XAI__LINEAR, 1.25f, 1},
@@ -598,6 +580,7 @@ START_TEST(pooling_agrees_with_the_reference) {
 END_TEST
 
 int main(void) {
+  chance_state = 7;
   Suite *s = suite_create("blocked");
   TCase *t = tcase_create("all");
   tcase_add_test(t, layouts_convert);
