@@ -328,7 +328,7 @@ int xai__layer_open(xai__plan *plan, const xai__step *step, xai__layer *l, xai__
 static int layout_of(const xai__layer_use *u, const xai__view *v, xai__side_of side) {
   if (!u->blocked || (side == XAI__INPUT_SIDE && xai__blocked_image(&u->p))) return 0;
   xai__pack_form form = side == XAI__INPUT_SIDE ? XAI__PACK_FORWARD : XAI__PACK_ADJOINT;
-  int least = 1 + (int)xai__blocked_border(&u->p, form);
+  int least = 1 + (side == XAI__RESULT_SIDE ? 0 : (int)xai__blocked_border(&u->p, form));
   return v->blocked < least ? least : v->blocked;
 }
 

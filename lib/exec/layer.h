@@ -20,8 +20,9 @@ typedef struct xai__layer_use {
 int xai__layer_open(xai__plan *plan, const xai__step *step, xai__layer *l, xai__call *c,
                     xai__layer_use *u);
 
-/* A view in the layout that the layer works in, on its input's or its result's side. */
-typedef enum { XAI__INPUT_SIDE, XAI__RESULT_SIDE } xai__side_of;
+/* A view in the layout that the layer works in: as x, as z (or what is added to it), which may have any
+ * border, or as s, which its adjoint reads. */
+typedef enum { XAI__INPUT_SIDE, XAI__RESULT_SIDE, XAI__ADJOINT_SIDE } xai__side_of;
 int xai__layer_take(const xai__layer_use *u, const xai__view *v, xai__side_of side, xai__blocked *t);
 /* Room for one, to be handed over with xai__convert_back; v itself where the layouts are the same. */
 int xai__layer_room(const xai__layer_use *u, const xai__view *v, xai__side_of side, xai__view *room);

@@ -253,7 +253,7 @@ static int layer_vjp(xai__plan *p, const xai__step *step, xai__call *c, const xa
   XAI__TRY(xai__layer_open(p, step, &p->layer[step - p->steps.v], c, &u));
   const xai__view *to = &gin[u.x];
   if (!to->data) return XAI_OK;
-  XAI__TRY(xai__layer_take(&u, gout, XAI__RESULT_SIDE, &s));
+  XAI__TRY(xai__layer_take(&u, gout, XAI__ADJOINT_SIDE, &s));
   XAI__TRY(xai__layer_room(&u, to, XAI__INPUT_SIDE, &room));
   g = xai__blocked_of(&room);
   xai__finish finish = {.form = XAI__KEEP, .winograd = p->winograd == XAI__WINOGRAD_VJP,

@@ -203,7 +203,7 @@ static int run_group(context *k, int group, double *ledger) {
 
 /* W x + b where the rule sees no bias, or else as the forward sweep left it. */
 static int take_z(context *k, const xai__call *c, bool without_bias) {
-  if (!without_bias) return xai__layer_take(&k->u, &c->out[0], XAI__RESULT_SIDE, &k->z);
+  if (!without_bias) return xai__layer_take(&k->u, &c->out[0], XAI__ADJOINT_SIDE, &k->z);
   k->z = k->R;
   k->z.data = xai__scratch(k->engine, (size_t)k->n_z, sizeof(float), k->err);
   if (!k->z.data) return k->err->status;
@@ -242,7 +242,7 @@ int xai__rule_terms(xai__rules *r, const xai__step *step, xai__call *c, const xa
   name_edits(&k, a->params);
   XAI__TRY(take_bounds(&k, r, step, a, &c->in[x]));
   XAI__TRY(xai__layer_take(&k.u, &c->in[x], XAI__INPUT_SIDE, &k.x));
-  XAI__TRY(xai__layer_take(&k.u, &gout[0], XAI__RESULT_SIDE, &k.R));
+  XAI__TRY(xai__layer_take(&k.u, &gout[0], XAI__ADJOINT_SIDE, &k.R));
   k.n_z = xai__blocked_count(&k.R);
   k.items = c->out[0].shape.rank > 0 ? c->out[0].shape.d[0] : 1;
   k.size = k.items ? (double)(xai__count(&c->out[0].shape) / k.items) : 0;
