@@ -11,6 +11,7 @@
 #include "explaining.h"
 #include "input.h"
 #include "json.h"
+#include "layers.h"
 #include "progress.h"
 #include "say.h"
 #include "show.h"
@@ -23,6 +24,7 @@ struct side {
   struct method method;
   double *seconds; /* [rounds], sorted at the end */
   int64_t memory;
+  struct layers layers;
 };
 
 struct bench {
@@ -31,7 +33,8 @@ struct bench {
   struct input_set *set; /* NULL: drawn inputs */
   xai_param *inputs;
   struct side *sides;
-  size_t n, rounds;
+  size_t n, rounds, most_layers;
+  struct layers *heard; /* whose layers are timed at the moment, or NULL */
   double load, first; /* seconds from the start to the graph, and to the first result */
 };
 
@@ -42,6 +45,10 @@ static double median(const struct side *s, size_t rounds) {
 static int by_size(const void *a, const void *b) {
   double x = *(const double *)a, y = *(const double *)b;
   return (x > y) - (x < y);
+}
+
+static const char *call_name(const struct side *s) {
+  return s->method.name ? s->method.text : "forward";
 }
 
 /* The most that this process had in memory at once. Linux's getrusage counts what the parent had
@@ -99,8 +106,13 @@ static int measure(struct bench *b) {
       /* A session plans a call of another kind anew: that is not what a second call costs. */
       for (int k = 0; k < (r ? 1 : WARM) && !code; k++)
         code = run_side(b, s, &seconds);
+      b->heard = b->most_layers ? &s->layers : NULL;
       if (!code)
         code = run_side(b, s, &s->seconds[r]);
+      b->heard = NULL;
+      layers_called(&s->layers);
+      if (!code && s->layers.failed)
+        code = say_no_memory();
     }
     if (!code)
       progress_call(NULL, "timing", 1, -1);
@@ -108,6 +120,7 @@ static int measure(struct bench *b) {
   progress_end();
   for (size_t i = 0; i < b->n && !code; i++) {
     qsort(b->sides[i].seconds, b->rounds, sizeof(double), by_size);
+    layers_sort(&b->sides[i].layers);
     xai_request r = request_of(b, &b->sides[i]);
     xai_error err;
     if (xai_memory(b->model.session, &r, &b->sides[i].memory, &err))
@@ -141,13 +154,19 @@ static int print_text(const struct bench *b) {
   for (size_t i = 0; i < b->n; i++) {
     const struct side *s = &b->sides[i];
     show_bytes(s->memory, bytes);
-    table_add(&t, "%s", s->method.name ? s->method.text : "forward");
+    table_add(&t, "%s", call_name(s));
     table_add(&t, "%.2f", 1e3 * median(s, b->rounds));
     table_add(&t, "%.2f", 1e3 * s->seconds[0]);
     table_add(&t, "%.2f", median(s, b->rounds) / median(b->sides, b->rounds));
     table_add(&t, "%s", bytes);
   }
-  return table_end(&t);
+  int code = table_end(&t);
+  for (size_t i = 0; i < b->n && b->most_layers && !code; i++) {
+    const struct side *s = &b->sides[i];
+    putchar('\n');
+    code = layers_print(&s->layers, call_name(s), b->most_layers, s->seconds[0]);
+  }
+  return code;
 }
 
 static int print_json(const struct bench *b) {
@@ -175,11 +194,13 @@ static int print_json(const struct bench *b) {
   for (size_t i = 0; i < b->n; i++) {
     const struct side *s = &b->sides[i];
     json_open_line(&j, NULL, '{');
-    json_text(&j, "call", s->method.name ? s->method.text : "forward");
+    json_text(&j, "call", call_name(s));
     json_number(&j, "median_ms", 1e3 * median(s, b->rounds));
     json_number(&j, "fastest_ms", 1e3 * s->seconds[0]);
     json_number(&j, "x_forward", median(s, b->rounds) / median(b->sides, b->rounds));
     json_integer(&j, "memory", s->memory);
+    if (b->most_layers)
+      layers_json(&s->layers, b->most_layers, &j);
     json_close_line(&j, '}');
   }
   json_close_array(&j);
@@ -193,6 +214,7 @@ static int prepare_sides(struct bench *b) {
   const char *const *methods = o->methods.n ? o->methods.v : usual;
   size_t n = o->methods.n ? o->methods.n : sizeof usual / sizeof usual[0];
   b->rounds = !o->rounds ? ROUNDS : o->rounds > MOST_ROUNDS ? MOST_ROUNDS : (size_t)o->rounds;
+  b->most_layers = o->layers > 0 ? (size_t)o->layers : 0;
   b->n = n + 1;
   b->sides = calloc(b->n, sizeof *b->sides);
   int code = b->sides ? EXIT_FINE : say_no_memory();
@@ -233,7 +255,7 @@ int cmd_bench(const struct options *o) {
     code = prepare_inputs(&b);
   start = progress_now() - b.load; /* reading inputs is not the library's time */
   if (!code)
-    code = model_session(&b.model, o);
+    code = model_session(&b.model, o, b.most_layers ? layers_log : NULL, &b.heard);
   if (!code)
     code = run_side(&b, b.sides, &ignored);
   b.first = progress_now() - start;
@@ -245,6 +267,7 @@ int cmd_bench(const struct options *o) {
     code = o->json ? print_json(&b) : print_text(&b);
   for (size_t i = 0; b.sides && i < b.n; i++) {
     free(b.sides[i].seconds);
+    layers_free(&b.sides[i].layers);
     method_free(&b.sides[i].method);
   }
   free(b.sides);

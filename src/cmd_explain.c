@@ -97,7 +97,7 @@ static int prepare(struct work *w) {
     code = output_check(o->ledger);
   if (!code && (o->json || o->sheet || o->ledger || w->files.n))
     code = model_digest(&w->model);
-  return code ? code : model_session(&w->model, o);
+  return code ? code : model_session(&w->model, o, NULL, NULL);
 }
 
 static int work(struct work *w) {

@@ -243,7 +243,7 @@ static int measure(struct info *in) {
   xai_param *inputs = calloc(in->model.n_inputs + 1, sizeof *inputs);
   int code = inputs ? model_blank(&in->model, false, inputs) : say_no_memory();
   if (!code)
-    code = model_session(&in->model, in->o);
+    code = model_session(&in->model, in->o, NULL, NULL);
   xai_request request;
   xai_error err;
   memset(&request, 0, sizeof request);

@@ -217,7 +217,7 @@ static int prepare(struct work *w) {
     code = add_inputs(w);
   if (!code)
     code = model_digest(&w->model);
-  return code ? code : model_session(&w->model, o);
+  return code ? code : model_session(&w->model, o, NULL, NULL);
 }
 
 /* ---- the call ---- */

@@ -88,7 +88,7 @@ int cmd_run(const struct options *o) {
   if (!code && (o->json || files.n))
     code = model_digest(&m);
   if (!code)
-    code = model_session(&m, o);
+    code = model_session(&m, o, NULL, NULL);
   size_t top = o->top > REPORT_MOST_TOP ? REPORT_MOST_TOP : o->top > 0 ? (size_t)o->top : 5;
   if (!code)
     code = report_begin(&r, &m, o, inputs, false, top);

@@ -128,7 +128,7 @@ static enum verdict run_case(const struct options *o, const char *folder, char w
   enum verdict verdict = PASSED;
   if (model_try(path, o, NULL, &m, &err))
     verdict = refused(&err, why);
-  else if (model_session(&m, o))
+  else if (model_session(&m, o, NULL, NULL))
     verdict = FAILED;
   struct dirent **list = NULL;
   int n = verdict == PASSED ? scandir(folder, &list, is_data, by_name) : 0;

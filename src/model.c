@@ -83,8 +83,10 @@ int model_load(const char *path, const struct options *o, const char *method, st
   return say_error(&err, m->graph && method ? SAY_RUNNING : SAY_LOADING, path);
 }
 
-int model_session(struct model *m, const struct options *o) {
+int model_session(struct model *m, const struct options *o, xai_log_fn log, void *user) {
   xai_options options = options_library(o);
+  options.log = log;
+  options.log_user = user;
   xai_error err;
   if (xai_session_create(m->graph, &options, &m->session, &err)) {
     return say_error(&err, SAY_LOADING, m->path);

@@ -39,7 +39,8 @@ struct model {
 int model_try(const char *path, const struct options *o, const char *method, struct model *m,
               xai_error *err);
 int model_load(const char *path, const struct options *o, const char *method, struct model *m);
-int model_session(struct model *m, const struct options *o);
+/* log: heard with `user`, or NULL. */
+int model_session(struct model *m, const struct options *o, xai_log_fn log, void *user);
 void model_free(struct model *m);
 
 /* An input tensor for each of the model's inputs, symbolic sizes 1: zeros, or floats drawn from

@@ -88,6 +88,7 @@ static const struct row rows[] = {
     {"memory", 0, FLAG, NULL, FOR_INFO, AT(memory), "bytes that a call needs"},
     {"explain", 0, FLAG, NULL, FOR_TEST, AT(explain), "also check gradients by differences"},
     {"rounds", 0, COUNT, "N", FOR_BENCH, AT(rounds), "how often to time each (default: 10)"},
+    {"layers", 0, COUNT, "N", FOR_BENCH, AT(layers), "also the N dearest layers of each call"},
     {"threads", 0, COUNT, "N", FOR_ALL, AT(threads), "default: one per processor"},
     {"random-seed", 0, COUNT, "N", FOR_ALL, AT(random_seed), "of everything random (default: 0)"},
     {"max-memory", 0, BYTES, "BYTES", FOR_ALL, AT(max_memory), "limit, as 500M or 4G"},

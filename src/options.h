@@ -52,7 +52,7 @@ struct options {
   bool overlay;
   struct texts methods, rules, at; /* explaining */
   const char *target, *from, *output, *seed, *bias;
-  int64_t top, rounds;
+  int64_t top, rounds, layers;
   struct texts priors; /* of a prototype, a fit */
   const char *generator, *held_out;
   struct climb climb;

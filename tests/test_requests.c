@@ -321,18 +321,20 @@ END_TEST
 /* ---- the log ---- */
 
 typedef struct told {
-  int lines;
-  char last[256];
+  int lines, layers; /* of level 1, of level 2 */
+  char last[256], layer[256];
 } told;
 
 static void listen(void *user, int level, const char *text) {
   told *t = user;
-  ck_assert_int_eq(level, 1);
-  t->lines++;
-  snprintf(t->last, sizeof t->last, "%s", text);
+  ck_assert(level == 1 || level == 2);
+  if (level == 1) t->lines++;
+  else t->layers++;
+  snprintf(level == 1 ? t->last : t->layer, sizeof t->last, "%s", text);
 }
 
-/* One line a graph, a session and a plan: shapes that were seen before are not planned again. */
+/* One line a graph, a session and a plan: shapes that were seen before are not planned again. One of
+ * level 2 a layer. */
 START_TEST(the_log_tells_what_is_made) {
   told t = {0};
   xai_options o = {.struct_size = sizeof o, .log = listen, .log_user = &t};
@@ -349,6 +351,11 @@ START_TEST(the_log_tells_what_is_made) {
     xai_result_free(explain(&n, (ask){.x = {x}}));
     ck_assert_msg(t.lines == lines[i] && !strncmp(t.last, "plan: 1 nodes, 0 steps back", 27), "%d: %s",
                   t.lines, t.last);
+    double us;
+    char rest[64] = "";
+    ck_assert_int_eq(t.layers, i + 1);
+    ck_assert_msg(sscanf(t.layer, "forward %lf us %63[^\n]", &us, rest) == 2, "%s", t.layer);
+    ck_assert_msg(us >= 0 && !strncmp(rest, "Relu", 4), "%s", t.layer);
     xai_tensor_free(x);
   }
   net_close(&n);

@@ -76,6 +76,7 @@ typedef struct xai__plan {
   const xai_graph *graph;
   xai__arena arena;
   xai__engine *engine;
+  const xai_options *told; /* whose log hears of every layer, or NULL */
   xai__view *value; /* per value: shape, dtype, data (constants at once; others in `buffer`) */
   int64_t *offset;  /* per value: of its data in the buffer, -1: not there */
   int *owner;       /* per value: the value whose memory it shares (itself as a rule) */

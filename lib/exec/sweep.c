@@ -1,6 +1,8 @@
 /* The two sweeps over a plan. */
 #include <string.h>
 
+#include "base/log.h"
+#include "base/os.h"
 #include "exec/convert.h"
 #include "exec/layer.h"
 
@@ -117,8 +119,10 @@ int xai__forward(xai__plan *p, void *const *data, const xai__watch *w, xai_error
     xai__unit *u = &p->unit[i];
     XAI__TRY(xai__watch_check(w, "forward", (double)i / p->n_units, err));
     size_t mark = xai__scratch_mark(p->engine);
+    const double start = p->told ? xai__seconds() : 0;
     int status = run_unit(p, u, err);
     xai__scratch_release(p->engine, mark);
+    if (p->told) xai__log_layer(p->told, "forward", u->step.node.op->type, u->step.node.name, start);
     if (status) {
       xai__fail_at_node(err, u->step.origin, u->step.node.name);
       return status;
@@ -220,8 +224,10 @@ int xai__reverse(xai__plan *p, xai__cross_fn cross, void *user, const xai__watch
     const xai__step *step = &p->steps.v[p->step[j]];
     XAI__TRY(xai__watch_check(w, "explain", 1 - (j + 1.0) / p->n_steps, err));
     size_t mark = xai__scratch_mark(p->engine);
+    const double start = p->told ? xai__seconds() : 0;
     int status = cross_step(p, step, cross, user, err);
     xai__scratch_release(p->engine, mark);
+    if (p->told) xai__log_layer(p->told, "reverse", step->node.op->type, step->node.name, start);
     if (status) {
       xai__fail_at_node(err, step->origin, step->node.name);
       return status;

@@ -126,6 +126,7 @@ static int find_or_make(xai_session *s, const xai__plan_request *r, xai__plan **
       drop(&c);
       return blame_inputs(s->graph, r, status, err);
     }
+    if (s->options.log) c.plan->told = &s->options;
     xai__log(&s->options, "plan: %d nodes, %d steps back, %lld bytes", c.plan->n_nodes,
              c.plan->n_steps, (long long)c.plan->bytes);
     drop(&s->cached[--found]);

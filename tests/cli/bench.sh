@@ -10,6 +10,15 @@ count out 1 '^call +median ms +fastest ms +x forward +memory$'
 count out 1 '^forward +[0-9.]+ +[0-9.]+ +1\.00 '
 count out 1 '^smoothgrad,samples=2 +[0-9.]+ +[0-9.]+ +[0-9.]+ '
 
+expect 0 bench "$model" --rounds 2 -m epsilon-plus --layers 3
+count out 1 '^fastest ms  % of call  layer of forward$'
+count out 3 '^ +[0-9.]+ +[0-9.]+  forward (Conv|Gemm|MaxPool|AveragePool|Flatten|MatMul) '
+count out 1 'layer of epsilon-plus$'
+
+expect 0 bench "$model" --rounds 1 --layers 2 --json
+json out
+count out 3 '"layers": \[\{"layer": ".*\}, \{"layer": '
+
 expect 0 bench "$model" "$boot" "$pullover" --rounds 1 --json
 json out
 holds out '"shape": [2, 1, 28, 28]'
