@@ -123,6 +123,27 @@ START_TEST(the_bill_is_paid) {
 }
 END_TEST
 
+/* Calls in turn need one buffer, that of the largest. */
+START_TEST(plans_share_a_buffer) {
+  purse c = FULL;
+  net n = {graph_open("opset 13; input x N,1000; output y; a = Sigmoid(x); b = Tanh(a); d = Sigmoid(b); y = Tanh(d)"),
+           NULL};
+  xai_options o = options_of(&c, 1);
+  const long long result = 100 * 1000 * 4;
+  ck_assert_msg(!xai_session_create(n.g, &o, &n.s, &net_error), "%s", net_error.text);
+  inputs in = inputs_of(&n, 100, 1);
+  const ask some[] = {{.x = {in.x[0]}}, {"gradient", .x = {in.x[0]}, .top = 1}};
+  xai_result_free(explain(&n, some[1]));
+  const long long after_one = c.now;
+  c.most = c.now;
+  for (int i = 0; i < 4; i++) xai_result_free(explain(&n, some[i % 2]));
+  ck_assert_msg(c.most < after_one + 2 * result, "%lld bytes, %lld after the first call", c.most, after_one);
+  inputs_free(&in);
+  net_close(&n);
+  ck_assert_int_eq(c.now, 0);
+}
+END_TEST
+
 /* ---- running out of memory in the middle ---- */
 
 static void expect_out_of_memory(int status, const void *out) {
@@ -204,6 +225,7 @@ int main(void) {
   TCase *tc = tcase_create("memory");
   tcase_add_test(tc, a_limit_leaves_the_session_whole);
   tcase_add_test(tc, what_fits_alone_runs);
+  tcase_add_test(tc, plans_share_a_buffer);
   tcase_add_loop_test(tc, the_bill_is_paid, 0, MODELS);
   tcase_add_loop_test(tc, every_allocation_of_a_call_fails, 0, MODELS);
   tcase_add_loop_test(tc, every_allocation_of_a_session_fails, 0, MODELS);

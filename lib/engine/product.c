@@ -66,6 +66,10 @@ static xai__matrix_side weights(const xai__product *p, bool adjoint, xai__edit w
 
 int64_t xai__product_pack_count(const xai__engine *e, const xai__product *p) {
   if (p->kind != XAI__MATMUL || p->w_batches > 1 || p->w_left || p->batch * p->rows < 2) return 0;
+  const xai__side w = {.count = p->m}, x = {.count = p->batch * p->rows};
+  xai__problem q = {.row = &x, .lane = &w};
+  xai__problem_orient(&e->k, &q);
+  if (q.lane != &w) return 0; /* not packed in lanes */
   return xai__side_pack_count(&e->k, p->m, p->c);
 }
 

@@ -56,6 +56,7 @@ typedef struct xai__plan_request {
 typedef struct xai__layer {
   const float *w, *b;
   int64_t n_bias;
+  const float *aligned; /* loose weights, where they were multiplied in place */
   const float *panels; /* of a matrix product: as xai__product_pack makes them */
   const float *packed[2][3]; /* by xai__pack_form, and by the form of an edit that is packed in */
 } xai__layer;
@@ -97,8 +98,9 @@ typedef struct xai__plan {
   int source, n_at;
   int *at;
   xai__winograd_use winograd;
-  char *buffer;
-  int64_t bytes;   /* of the buffer */
+  char *buffer;    /* NULL: it has none now */
+  int64_t bytes;   /* that it needs of one */
+  int64_t room;    /* that its own has */
   int64_t scratch; /* an estimate of what the sweeps need on top */
   bool branches;      /* while planning: some nodes may turn out not to be needed */
   const void **known; /* per input: the data that it was planned for, or NULL */
@@ -112,8 +114,11 @@ void xai__plan_free(xai__plan *p);
 /* Whether a plan keeps what a like request reads. */
 int xai__plan_serves(xai__plan *p, const xai__plan_request *r, bool *serves, xai_error *err);
 
+/* Takes another plan's buffer if that is large enough, else frees it: what was in it is lost. */
+void xai__plan_take_buffer(xai__plan *p, xai__plan *from);
+
 /* data[i] of graph input i in storage dtype; borrowed until the last sweep over it. Allocates the
- * buffer on first use. */
+ * buffer where it has none. */
 int xai__forward(xai__plan *p, void *const *data, const xai__watch *w, xai_error *err);
 
 /* How one step hands on what came to its results: gin[i] += ... for each gin[i] with data. */

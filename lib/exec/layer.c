@@ -166,7 +166,7 @@ static int64_t bias_length(const folding *f) {
 
 static int fold(folding *f) {
   int64_t inner = f->n_bias == channels_out(f->p) ? 1 : elements_per_channel(f->p);
-  if (f->w) memcpy(f->w, f->p->w, (size_t)xai__product_weight_count(f->p) * sizeof *f->w);
+  if (f->w) xai__graph_copy(f->plan->graph, f->p->w, xai__product_weight_count(f->p), f->w);
   for (int64_t i = 0; i < f->n_bias; i++)
     f->b[i] = f->p->b ? f->p->b[(f->p->n_bias == channels_out(f->p) ? i / inner : i) % f->p->n_bias] : 0;
   for (int i = 0; i < f->step->n_before; i++) XAI__TRY(fold_before(f, f->step->before[i]));
@@ -259,6 +259,18 @@ static int weights_of(xai__layer_use *u, xai__cache *cache, xai__product *own, f
   return f->b ? fold(f) : err->status;
 }
 
+static bool is_loose(const xai__product *p) { return xai__is_loose(&(xai__view){.data = (void *)(uintptr_t)p->w}); }
+
+/* Loose weights where they can be read: a copy, to be dropped. */
+static int take_loose(const xai__layer_use *u, xai__cache *cache, xai__product *p, float **copy) {
+  const int64_t n = xai__product_weight_count(p);
+  if (!is_loose(p)) return XAI_OK;
+  if (!(*copy = xai__cache_new(cache, NULL, 0, n, u->call->err))) return u->call->err->status;
+  xai__graph_copy(u->plan->graph, p->w, n, *copy);
+  p->w = *copy;
+  return XAI_OK;
+}
+
 /* Packs the weights; squares and ones in their place if that is asked for. */
 static int make_packed(xai__layer_use *u, xai__pack_form form, xai__edit we) {
   xai__cache *cache = cache_of(u->plan, u->step);
@@ -270,8 +282,9 @@ static int make_packed(xai__layer_use *u, xai__pack_form form, xai__edit we) {
   folding f = {0};
   xai__product p = u->p, own = {0};
   int64_t count = xai__product_weight_count(&p);
-  float *edited = NULL, *to = xai__cache_new(cache, key, n, xai__pack_count(&p, form), err);
+  float *edited = NULL, *copy = NULL, *to = xai__cache_new(cache, key, n, xai__pack_count(&p, form), err);
   int status = to ? weights_of(u, cache, &own, &f, &p.w) : err->status;
+  if (!status) status = take_loose(u, cache, &p, &copy);
   if (!status && we.form != XAI__LINEAR) {
     edited = xai__cache_new(cache, NULL, 0, count, err);
     for (int64_t i = 0; edited && i < count; i++) edited[i] = xai__edited(we, p.w[i]);
@@ -281,10 +294,11 @@ static int make_packed(xai__layer_use *u, xai__pack_form form, xai__edit we) {
   if (!status) {
     xai__pack(u->call->engine, &p, form, to);
     *slot = xai__cache_put(cache, to);
-    xai__file_forget(&u->plan->graph->file, own.w, (size_t)count * sizeof *own.w);
+    xai__graph_forget(u->plan->graph, own.w, (size_t)count * sizeof *own.w);
   } else {
     xai__cache_drop(to);
   }
+  xai__cache_drop(copy);
   xai__cache_drop(edited);
   xai__cache_drop(f.w);
   xai__cache_drop(f.b);
@@ -375,12 +389,27 @@ static const float *panels(const xai__layer_use *u) {
   int *key, n = key_of(u->step, PANELS + xai__engine_isa(e), u->call, &key);
   if (n) l->panels = xai__cache_find(cache, key, n, NULL);
   float *made = n && !l->panels ? xai__cache_new(cache, key, n, count, NULL) : NULL;
-  if (made) {
-    xai__product_pack(e, &u->p, made);
+  xai__product p = u->p;
+  float *copy = NULL;
+  if (made && !take_loose(u, cache, &p, &copy)) {
+    xai__product_pack(e, &p, made);
     l->panels = xai__cache_put(cache, made);
+  } else {
+    xai__cache_drop(made);
   }
+  xai__cache_drop(copy);
   xai__scratch_release(e, mark);
   return l->panels;
+}
+
+/* The product with its weights where they can be multiplied in place. */
+static int in_place(const xai__layer_use *u, xai__product *p) {
+  xai__layer *l = u->layer;
+  *p = u->p;
+  if (!is_loose(p)) return XAI_OK;
+  if (!l->aligned) l->aligned = xai__graph_aligned(u->plan->graph, u->step->node.in[u->x == 0], u->call->err);
+  p->w = l->aligned;
+  return p->w ? XAI_OK : u->call->err->status;
 }
 
 /* On the plain engine: the forms of a finish that it does not know come after the product. */
@@ -390,6 +419,7 @@ static int plain_forward(const xai__layer_use *u, const xai__blocked *x, xai__ed
   bool onto = f->accumulate || (f->add && f->add->data == z->data);
   xai__product p = u->p;
   if (xai__edit_is_identity(we)) p.packed = panels(u);
+  if (!p.packed) XAI__TRY(in_place(u, &p));
   XAI__TRY(xai__product_forward(e, &p, x->data, xe, we, be, z->data,
                                 onto ? xai__add_to : xai__set, u->call->err));
   if (f->add && f->add->data != z->data)
@@ -419,5 +449,7 @@ int xai__layer_adjoint(const xai__layer_use *u, const xai__blocked *s, xai__edit
     if (!f->accumulate) xai__fill(e, g->data, xai__blocked_count(g), 0);
     ep = (xai__epilogue){XAI__MULTIPLY_ADD, f->coef, f->other->data, f->edit};
   }
-  return xai__product_adjoint(e, &u->p, s->data, we, g->data, ep, u->call->err);
+  xai__product p;
+  XAI__TRY(in_place(u, &p));
+  return xai__product_adjoint(e, &p, s->data, we, g->data, ep, u->call->err);
 }

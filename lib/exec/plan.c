@@ -54,6 +54,32 @@ static int choose_nodes(xai__planner *q) {
   return XAI_OK;
 }
 
+/* A constant that is read in place. */
+static int align(xai__planner *q, int v) {
+  xai__view *view = v < 0 ? NULL : &q->p->value[v];
+  if (!view || !xai__is_loose(view)) return XAI_OK;
+  view->data = xai__graph_aligned(q->p->graph, v, q->err);
+  return view->data ? XAI_OK : q->err->status;
+}
+
+static int align_operands(xai__planner *q, const xai__node *node) {
+  for (int k = 0; k < node->n_in; k++) XAI__TRY(align(q, node->in[k]));
+  return XAI_OK;
+}
+
+/* Weights that not only layers read (layer.h), which know how to take them from where they lie. */
+static int align_constants(xai__planner *q) {
+  const xai__plan *p = q->p;
+  const xai__node *nodes = p->graph->nodes;
+  for (int i = 0; i < q->r->n_want; i++) XAI__TRY(align(q, q->r->want[i]));
+  for (int i = 0; i < p->steps.n; i++)
+    for (int k = 0; k < p->steps.v[i].n_inner; k++)
+      XAI__TRY(align_operands(q, &nodes[p->steps.v[i].inner[k]]));
+  for (int i = 0; i < p->n_nodes && q->r->reverse && !q->r->reads; i++)
+    XAI__TRY(align_operands(q, &nodes[p->node[i]]));
+  return XAI_OK;
+}
+
 /* Shapes of every chosen node's results; what is known already is computed at once. */
 static int infer_shapes(xai__planner *q) {
   xai__plan *p = q->p;
@@ -86,7 +112,10 @@ static int infer_shapes(xai__planner *q) {
       p->value[node->out[k]] = out[k];
     }
     size_t mark = xai__scratch_mark(p->engine);
-    if (known && !status) status = xai__node_forward(&c);
+    if (known && !status && !(status = align_operands(q, node))) {
+      operand_views(p, node, q->in, q->in_static);
+      status = xai__node_forward(&c);
+    }
     xai__scratch_release(p->engine, mark);
     if (status && p->branches && status != XAI_E_MEMORY && status != XAI_E_LIMIT) {
       mark_gone(q, node);
@@ -228,6 +257,7 @@ static int make(xai__planner *q) {
   XAI__TRY(drop_branches(q));
   for (int i = 0; i < q->r->n_want; i++) p->kept[q->r->want[i]] = true;
   if (q->r->reverse) XAI__TRY(xai__plan_steps(q));
+  XAI__TRY(align_constants(q));
   XAI__TRY(xai__plan_layouts(q));
   XAI__TRY(xai__plan_units(q));
   allow_winograd(p, q->r);

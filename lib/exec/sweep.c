@@ -74,8 +74,10 @@ static int run_layer(xai__plan *p, xai__unit *unit, xai__call *c, xai_error *err
   return unit->activation && !done ? xai__node_forward(&act) : XAI_OK;
 }
 
-/* A matrix product with constant weights, which are worth packing. */
+/* A matrix product with constant weights, which are worth packing; or any weights that only layers take. */
 static bool is_dense(const xai__call *c) {
+  for (int k = 0; k < c->n_in; k++)
+    if (xai__is_loose(&c->in[k])) return true;
   return c->n_in > 1 && !c->in_static[0] && c->in_static[1] && c->in[1].shape.rank == 2;
 }
 
@@ -96,14 +98,31 @@ static int run_unit(xai__plan *p, xai__unit *u, xai_error *err) {
   return xai__node_forward(&c);
 }
 
-int xai__forward(xai__plan *p, void *const *data, const xai__watch *w, xai_error *err) {
-  const xai_graph *g = p->graph;
+void xai__plan_take_buffer(xai__plan *p, xai__plan *from) {
+  if (p->buffer || !from->buffer) return;
+  if (from->room < p->bytes) {
+    xai__free(from->buffer);
+  } else {
+    p->buffer = from->buffer;
+    p->room = from->room;
+  }
+  from->buffer = NULL;
+}
+
+static int need_buffer(xai__plan *p, xai_error *err) {
   if (!p->buffer) {
     p->buffer = xai__new_raw(xai__engine_memory(p->engine), (size_t)p->bytes + 1, 1, err);
     if (!p->buffer) return err->status;
-    for (int v = 0; v < g->n_values; v++)
-      if (p->offset[v] >= 0) p->value[v].data = p->buffer + p->offset[v];
+    p->room = p->bytes;
   }
+  for (int v = 0; v < p->graph->n_values; v++)
+    if (p->offset[v] >= 0) p->value[v].data = p->buffer + p->offset[v];
+  return XAI_OK;
+}
+
+int xai__forward(xai__plan *p, void *const *data, const xai__watch *w, xai_error *err) {
+  const xai_graph *g = p->graph;
+  XAI__TRY(need_buffer(p, err));
   for (int i = 0; i < g->n_inputs; i++) {
     xai__view *x = &p->value[g->inputs[i]];
     x->data = data[i];

@@ -157,7 +157,9 @@ int xai__session_plan(xai_session *s, const xai__plan_request *r, xai__plan **ou
   return status;
 }
 
-void xai__session_make_room(xai_session *s, const xai__plan *p) {
+void xai__session_make_room(xai_session *s, xai__plan *p) {
+  for (int i = 0; i < XAI__PLANS; i++)
+    if (s->cached[i].plan && s->cached[i].plan != p) xai__plan_take_buffer(p, s->cached[i].plan);
   if (p->buffer || xai__memory_room(s->memory) >= p->bytes + p->scratch) return;
   for (int i = 0; i < XAI__PLANS; i++)
     if (s->cached[i].plan != p) drop(&s->cached[i]);

@@ -26,8 +26,9 @@ struct xai_session {
 
 /* The plan for a request: a cached one if it was for the same. */
 int xai__session_plan(xai_session *s, const xai__plan_request *r, xai__plan **out, xai_error *err);
-/* Before the first plan of a call runs: gives up the other ones where the limit asks for it. */
-void xai__session_make_room(xai_session *s, const xai__plan *p);
+/* Before the first plan of a call runs: it gets an idle plan's buffer if it has none, and the other
+ * plans are given up where the limit asks for it. */
+void xai__session_make_room(xai_session *s, xai__plan *p);
 /* The rules of a cached plan, made if need be. */
 int xai__session_rules(xai_session *s, xai__plan *p, xai__rules **out, xai_error *err);
 void xai__session_drop_plans(xai_session *s);

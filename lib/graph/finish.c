@@ -195,6 +195,7 @@ static int fold_constants(xai_graph *g, xai_error *err) {
     for (int k = 0; k < node.n_out; k++)
       if (node.out[k] >= 0) g->values[node.out[k]].is_static = is_static || node.op->shape_only;
     bool folded = false;
+    if (!status) status = xai__graph_align_operands(g, &node, err);
     if (constant && !status) status = fold_node(g, &node, e, &budget, &folded, err);
     if (!folded) g->nodes[kept++] = node;
     if (status) xai__fail_at_node(err, i, node.name);
@@ -211,6 +212,7 @@ int xai__graph_finish(xai_graph *g, xai_error *err) {
   XAI__TRY(remove_identities(g, err));
   for (int i = 0; i < g->n_values; i++) g->values[i].is_static = g->values[i].constant.data != NULL;
   XAI__TRY(fold_constants(g, err));
+  XAI__TRY(xai__graph_align_outputs(g, err));
   set_producers(g);
   for (int i = 0; i < g->n_values; i++) g->values[i].n_uses = 0;
   for (int i = 0; i < g->n_nodes; i++)

@@ -59,10 +59,22 @@ int xai__graph_add_input(xai_graph *g, const char *name, int dtype, const xai__s
                          xai_error *err);
 int xai__graph_add_output(xai_graph *g, const char *name, int dtype, const xai__shape *shape,
                           xai_error *err);
-/* v: storage dtype; `copy`: false if the data live as long as the graph (mapped and aligned). A
+/* v: storage dtype; `copy`: false if the data live as long as the graph (mapped). A
  * constant of an input's name gives that input its default: it stops being an input. */
 int xai__graph_add_constant(xai_graph *g, const char *name, int dtype, const xai__view *v,
                             bool copy, xai_error *err);
+/* A float32 constant that lies in the file as it likes, not aligned: to be read by memcpy only. Once the
+ * graph is finished, none but weights of linear layers (xai__is_weight) are left so. */
+static inline bool xai__is_loose(const xai__view *v) { return (uintptr_t)v->data % sizeof(float) != 0; }
+/* loose.c: the pages of whichever file the bytes lie in are given back: they may be read again. */
+void xai__graph_forget(const xai_graph *g, const void *p, size_t bytes);
+/* n floats from wherever they lie; their pages are given back on the way. */
+void xai__graph_copy(const xai_graph *g, const void *from, int64_t n, float *to);
+/* An aligned copy of a loose constant, made once a graph. */
+float *xai__graph_aligned(const xai_graph *g, int value, xai_error *err);
+/* Whether operand k of a node is the weights of a linear layer. */
+bool xai__is_weight(const xai_graph *g, const xai__node *node, int k);
+
 /* domain "" is ai.onnx. An unknown operator or opset: XAI_E_UNSUPPORTED naming both and the node. */
 int xai__graph_add_node(xai_graph *g, const char *domain, const char *type, int opset,
                         const char *name, const char *const *in, int n_in, const char *const *out,

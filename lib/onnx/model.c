@@ -28,6 +28,14 @@ static int need_name(const char *name, const char *what, xai_error *err) {
   return name[0] ? XAI_OK : xai__fail(err, XAI_E_MODEL, NULL, "%s has no name", what);
 }
 
+#define FEW 16384 /* elements that are copied where they lie badly */
+
+/* Whether data may be used where they lie in the file (xai__is_loose, xai__graph_finish). */
+static bool stays(const xai__onnx_data *d) {
+  const bool aligned = (uintptr_t)d->raw % xai__dtype_size(d->dtype) == 0;
+  return d->raw && ((d->dtype == XAI_I64 && aligned) || (d->dtype == XAI_F32 && (aligned || d->count > FEW)));
+}
+
 int xai__onnx_initializer(xai__onnx_model *m, xai__wire message, xai__arena *a, xai_error *err) {
   xai__onnx_data d;
   xai__view v;
@@ -35,11 +43,9 @@ int xai__onnx_initializer(xai__onnx_model *m, xai__wire message, xai__arena *a, 
   XAI__TRY(need_name(d.name, "an initializer", err));
   if (d.location) XAI__TRY(xai__onnx_external(m->graph, &d, err));
   v = (xai__view){.dtype = d.dtype, .shape = d.shape, .data = (void *)(uintptr_t)d.raw};
-  bool as_stored = d.dtype == XAI_F32 || d.dtype == XAI_I64;
-  bool aligned = (uintptr_t)d.raw % xai__dtype_size(d.dtype) == 0;
-  if (m->copy || !d.raw || !as_stored || !aligned) {
+  if (m->copy || !stays(&d)) {
     XAI__TRY(xai__onnx_data_view(&d, &m->graph->arena, &v, err));
-    if (d.raw) xai__file_forget(&m->graph->file, d.raw, (size_t)d.count * xai__dtype_size(d.dtype));
+    if (d.raw) xai__graph_forget(m->graph, d.raw, (size_t)d.count * xai__dtype_size(d.dtype));
   }
   const char *name = xai__onnx_define(m, d.name, a, err);
   return name ? xai__graph_add_constant(m->graph, name, d.dtype, &v, false, err) : err->status;
