@@ -127,6 +127,38 @@ START_TEST(gamma_tends_to_z_plus) {
 }
 END_TEST
 
+/* Layers wide enough for Winograd, with and without a ReLU behind them: it is used, where the method
+ * allows it, and does no harm. */
+START_TEST(winograd_is_near) {
+  static const struct {
+    const char *method;
+    bool uses;
+  } rows[] = {{"epsilon-plus", true},        {"lrp-alpha-beta", true},
+              {"lrp-gamma", true},           {"epsilon-gamma-box,low=-1,high=1", true},
+              {"lrp-gamma,gamma=0.1", false}, {"lrp-epsilon", false},
+              {"gradient", true}};
+  net n = net_open("opset 13; input x N,3,18,15; const a 32,3,3,3 ~1; const b 32 ~2;"
+                   "const c 32,32,3,3 ~3; const d 32 ~4; const e 48,32,3,3 ~5; const f 48 ~6;"
+                   "const g 32,48,3,3 ~7; const h 32 ~8; const w 32,4 ~9; output y;"
+                   "i = Conv(x, a, b) pads=[1,1,1,1]; r = Relu(i); j = Conv(r, c, d) pads=[1,1,1,1];"
+                   "s = Relu(j); k = Conv(s, e, f) pads=[1,1,1,1]; t = Relu(k);"
+                   "l = Conv(t, g, h) pads=[1,1,1,1]; m = Add(l, s); u = Relu(m);"
+                   "p = GlobalAveragePool(u); q = Flatten(p); y = MatMul(q, w)", 2);
+  xai_tensor *x = net_input(&n, 0, 2, 81);
+  char off[64];
+  int64_t size;
+  snprintf(off, sizeof off, "%s,winograd=off", rows[_i].method);
+  float *R = relevance(&n, (ask){rows[_i].method, .x = {x}}, &size);
+  float *S = relevance(&n, (ask){off, .x = {x}}, &size);
+  ck_assert_int_eq(memcmp(R, S, (size_t)size * sizeof *R) != 0, rows[_i].uses);
+  expect_near(rows[_i].method, R, S, size, 2e-5);
+  free(R);
+  free(S);
+  xai_tensor_free(x);
+  net_close(&n);
+}
+END_TEST
+
 /* Bounds of 0 at the first layers leave x W: LRP-0 without bias. */
 START_TEST(z_box_of_0_is_lrp_0_without_bias) {
   bed b = bed_open(&models[_i], 71);
@@ -535,6 +567,7 @@ int main(void) {
   tcase_add_loop_test(tc, lrp_0_is_gradient_x_input, 0, IF_LRP(MODELS));
   tcase_add_loop_test(tc, epsilon_tends_to_lrp_0, 0, IF_LRP(MODELS));
   tcase_add_loop_test(tc, gamma_tends_to_z_plus, 0, IF_LRP(2));
+  tcase_add_loop_test(tc, winograd_is_near, 0, IF_LRP(7));
   tcase_add_loop_test(tc, z_box_of_0_is_lrp_0_without_bias, 0, IF_LRP(MODELS));
   tcase_add_loop_test(tc, flat_and_w_square_do_not_see_x, 0, IF_LRP(2));
   int n_composites = sizeof composites / sizeof *composites;

@@ -1,6 +1,7 @@
 /* An engine's life, its scratch stack and the whole-array loops. */
 #include "engine/engine.h"
 
+#include <stdatomic.h>
 #include <string.h>
 
 #include "engine/state.h"
@@ -119,6 +120,7 @@ void xai__scratch_release(xai__engine *e, size_t mark) { e->top = mark; }
 /* ---- whole-array loops ---- */
 
 #define LOOP_GRAIN 16384
+#define SEARCHED 4096 /* between looks at whether it was found */
 
 typedef struct loop_job {
   const xai__kernels *k;
@@ -162,15 +164,30 @@ void xai__add_product(xai__engine *e, float *y, const float *a, const float *b, 
   xai__parallel(e, n, LOOP_GRAIN, add_product_range, &j);
 }
 
-bool xai__any_negative(xai__engine *e, const float *x, int64_t n) {
-  (void)e;
-  for (int64_t i = 0; i < n;) {
-    const int64_t end = n - i > 4096 ? i + 4096 : n;
+typedef struct search {
+  float sign;
+  const float *by, *v;
+  _Atomic bool found;
+} search;
+
+static void search_range(void *ctx, int64_t begin, int64_t end) {
+  search *j = ctx;
+  while (begin < end && !atomic_load_explicit(&j->found, memory_order_relaxed)) {
+    const int64_t stop = end - begin > SEARCHED ? begin + SEARCHED : end;
     int found = 0;
-    for (; i < end; i++) found |= x[i] < 0;
-    if (found) return true;
+    for (; begin < stop; begin++) found |= (j->sign * j->by[begin] > 0) & (j->v[begin] != 0);
+    if (found) atomic_store_explicit(&j->found, true, memory_order_relaxed);
   }
-  return false;
+}
+
+bool xai__any_where(xai__engine *e, float sign, const float *by, const float *v, int64_t n) {
+  search j = {.sign = sign, .by = by, .v = v};
+  xai__parallel(e, n, LOOP_GRAIN, search_range, &j);
+  return j.found;
+}
+
+bool xai__any_negative(xai__engine *e, const float *x, int64_t n) {
+  return xai__any_where(e, -1, x, x, n);
 }
 
 bool xai__all_finite(const float *x, int64_t n) {

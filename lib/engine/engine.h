@@ -122,6 +122,8 @@ void xai__fill(xai__engine *e, float *y, int64_t n, float v);
 void xai__add_scaled(xai__engine *e, float *y, const float *x, int64_t n, float scale); /* y += s x */
 void xai__add_product(xai__engine *e, float *y, const float *a, const float *b, int64_t n); /* y += a b; 0 where b is */
 bool xai__any_negative(xai__engine *e, const float *x, int64_t n);
+/* Any i with sign * by[i] > 0 and v[i] not 0. */
+bool xai__any_where(xai__engine *e, float sign, const float *by, const float *v, int64_t n);
 bool xai__all_finite(const float *x, int64_t n);
 /* Sums in double, in a fixed order. */
 double xai__sum(xai__engine *e, const float *x, int64_t n);

@@ -12,7 +12,8 @@ enum xai__reading {
   XAI__READS_OUT = 2,
   XAI__HANDS_ON = 4, /* reads nothing: step->operand gets what came to result 0, element for element */
   XAI__ANY_LAYOUT = 8, /* takes blocked views where its operator does, or is linear */
-  XAI__BEGINS = 16     /* sets what it is the first to write (xai__view.fresh); else that is zeroed */
+  XAI__BEGINS = 16,    /* sets what it is the first to write (xai__view.fresh); else that is zeroed */
+  XAI__FORGIVES = 64   /* an error of Winograd's size in its results does no harm */
 };
 static inline unsigned char xai__op_vjp_reads(const xai__op *op) {
   static const unsigned char reads[] = {[XAI__NEEDS_ALL] = XAI__READS_IN | XAI__READS_OUT,

@@ -202,15 +202,15 @@ static int plan_input(xai__planner *q, int i) {
   return XAI_OK;
 }
 
-/* In the units whose result no step divides by. */
+/* In the units whose result no step divides by, but where that does no harm. */
 static void allow_winograd(xai__plan *p, const xai__plan_request *r) {
   p->winograd = r->winograd;
   if (r->winograd != XAI__WINOGRAD_FORWARD) return;
   for (int u = 0; u < p->n_units; u++) {
     p->unit[u].winograd = true;
     for (int j = 0; j < p->n_steps; j++) {
-      const xai__step *s = &p->steps.v[p->step[j]];
-      if (s->origin == p->unit[u].step.origin && (p->reads[p->step[j]] & XAI__READS_OUT))
+      const unsigned char divides = p->reads[p->step[j]] & (XAI__READS_OUT | XAI__FORGIVES);
+      if (p->steps.v[p->step[j]].origin == p->unit[u].step.origin && divides == XAI__READS_OUT)
         p->unit[u].winograd = false;
     }
   }

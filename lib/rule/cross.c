@@ -274,13 +274,14 @@ static unsigned char vjp_reads(const xai__step *s) {
   return s->cross == XAI__CROSS_LINEAR ? 0 : xai__op_vjp_reads(s->node.op);
 }
 
-static unsigned char rule_reads(const xai__step *s, const xai__rule *rule) {
+static unsigned char rule_reads(const xai__step *s, const xai__assignment *a) {
+  const xai__rule *rule = a->rule;
   if (rule->kind == XAI__RULE_PASS) return XAI__HANDS_ON | XAI__ANY_LAYOUT;
   if (rule->kind == XAI__RULE_GRADIENT) return vjp_reads(s) | XAI__ANY_LAYOUT;
   unsigned char reads = XAI__READS_IN | XAI__READS_OUT | XAI__ANY_LAYOUT;
   if (rule->kind == XAI__RULE_NORM) return reads | XAI__BEGINS;
   if (!rule->absolute && rule->group[0].served == XAI__ALL) reads ^= XAI__READS_OUT; /* makes its own z */
-  return reads | XAI__BEGINS;
+  return reads | XAI__BEGINS | (xai__rule_forgives(rule, a->params) ? XAI__FORGIVES : 0);
 }
 
 static unsigned char crossing_reads(const xai__params *params, const xai__step *s) {
@@ -300,7 +301,7 @@ static unsigned char crossing_reads(const xai__params *params, const xai__step *
 void xai__rules_reads(const xai__params *params, const xai__assignment *assigned,
                       const xai__steps *steps, unsigned char *reads) {
   for (int i = 0; i < steps->n; i++)
-    reads[i] = assigned[i].rule ? rule_reads(&steps->v[i], assigned[i].rule)
+    reads[i] = assigned[i].rule ? rule_reads(&steps->v[i], &assigned[i])
                                 : crossing_reads(params, &steps->v[i]);
 }
 

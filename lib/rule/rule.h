@@ -38,10 +38,13 @@ typedef struct xai__rule {
     xai__coef_name coef;
   } group[XAI__MAX_GROUPS];
   bool absolute; /* stabilised by `epsilon` and `rms`, not by `stabilizer` */
+  bool onto_z;   /* the denominators are z and what its edits of W and b add: of z's sign where served */
   int (*check)(const xai__params *p, xai_error *err);
 } xai__rule;
 
 const xai__rule *xai__rule_find(const char *name);
+/* Whether z is so far from 0 in denominators that an error of Winograd's size in it does no harm. */
+bool xai__rule_forgives(const xai__rule *rule, const xai__params *p);
 const xai__rule *xai__rule_at(size_t i); /* NULL past the end */
 
 /* Parameters that every relevance method takes besides its own, and three whose defaults vary. */

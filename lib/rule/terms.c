@@ -19,7 +19,7 @@ typedef struct context {
   bool fresh;                          /* dx holds nothing yet */
   int64_t n_z, items;                  /* floats of z; numbers along its first axis, */
   double size;                         /* of so many elements each */
-  bool negative_x, winograd;
+  bool negative_x, winograd, forgives;
 } context;
 
 static void name_edits(context *k, const xai__params *p) {
@@ -50,6 +50,13 @@ static xai__edit edit_of(const context *k, const xai__rule_term *t) {
   return t->x == XAI__POS && !k->negative_x ? xai__identity : k->edit[t->x];
 }
 
+/* The edit of weights or bias in a sum: what it adds to them where z is there already. */
+static xai__edit summed(const context *k, xai__edit_name name) {
+  xai__edit e = k->edit[name];
+  if (!k->rule->onto_z || name == XAI__NONE) return e;
+  return (xai__edit){XAI__LINEAR, e.pos - 1, e.neg - 1};
+}
+
 static xai__edit signed_edit(xai__edit e, float sign) {
   if (e.form == XAI__LINEAR) {
     e.pos *= sign;
@@ -72,7 +79,7 @@ static bool of_one_sign(const context *k, int group) {
 /* s = what `division` makes of z_g, the denominator of a group. */
 static int divided(context *k, int group, const xai__finish *division, const xai__blocked *s) {
   int last = -1;
-  bool begun = false;
+  const xai__blocked *sum = k->rule->onto_z ? &k->z : NULL; /* so far */
   for (int i = 0; i < k->rule->n_terms; i++)
     if (k->rule->term[i].group == group && operand(k, &k->rule->term[i])) last = i;
   for (int i = 0; i <= last; i++) {
@@ -80,10 +87,10 @@ static int divided(context *k, int group, const xai__finish *division, const xai
     const xai__blocked *x = operand(k, t);
     if (t->group != group || !x) continue;
     xai__finish f = i == last ? *division : (xai__finish){.form = XAI__KEEP, .winograd = division->winograd};
-    if (begun) f.add = s;
-    XAI__TRY(xai__layer_forward(&k->u, x, edit_of(k, t), signed_edit(k->edit[t->w], t->sign),
-                                k->edit[t->b], s, &f));
-    begun = true;
+    f.add = sum;
+    XAI__TRY(xai__layer_forward(&k->u, x, edit_of(k, t), signed_edit(summed(k, t->w), t->sign),
+                                summed(k, t->b), s, &f));
+    sum = s;
   }
   return XAI_OK;
 }
@@ -153,14 +160,7 @@ static bool has_work(const context *k, int group) {
   xai__served served = k->rule->group[group].served;
   if (k->coef[k->rule->group[group].coef] == 0) return false;
   if (served == XAI__ALL) return true;
-  const float sign = served == XAI__WHERE_POS ? 1 : -1, *z = k->z.data, *R = k->R.data;
-  for (int64_t i = 0; i < k->n_z;) {
-    const int64_t end = k->n_z - i > 4096 ? i + 4096 : k->n_z;
-    int found = 0;
-    for (; i < end; i++) found |= (sign * z[i] > 0) & (R[i] != 0);
-    if (found) return true;
-  }
-  return false;
+  return xai__any_where(k->engine, served == XAI__WHERE_POS ? 1 : -1, k->z.data, k->R.data, k->n_z);
 }
 
 static int run_group(context *k, int group, double *ledger) {
@@ -170,7 +170,7 @@ static int run_group(context *k, int group, double *ledger) {
   if (!s.data) return k->err->status;
   xai__served served = k->rule->group[group].served;
   xai__finish division = {.form = XAI__DIVIDE,
-                          .winograd = k->winograd && of_one_sign(k, group),
+                          .winograd = k->winograd && (k->forgives || of_one_sign(k, group)),
                           .coef = k->coef[k->rule->group[group].coef],
                           .stabilizer = k->stabilizer,
                           .other = &k->R,
@@ -230,6 +230,7 @@ static int take_bounds(context *k, xai__rules *r, const xai__step *step, const x
 int xai__rule_terms(xai__rules *r, const xai__step *step, xai__call *c, const xai__assignment *a,
                     const xai__view *gout, const xai__view *gin, double *ledger) {
   context k = {.engine = c->engine, .err = c->err, .rule = a->rule,
+               .forgives = xai__rule_forgives(a->rule, a->params),
                .winograd = r->plan->winograd == XAI__WINOGRAD_FORWARD};
   XAI__TRY(xai__layer_open(r->plan, step, &r->plan->layer[step - r->plan->steps.v], c, &k.u));
   int x = k.u.x;
