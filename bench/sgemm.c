@@ -38,6 +38,7 @@ static const struct {
     {"convnext 49 x 768 x 3072", 49, 3072, 768, 3, false},
     {"vector 1 x 4096 x 4096 T", 1, 4096, 4096, 8, true},
     {"vector 1 x 25088 x 4096 T", 1, 4096, 25088, 1, true},
+    {"vector 1 x 4096 x 25088", 1, 25088, 4096, 1, false},
 };
 
 typedef void (*sgemm_fn)(int order, int ta, int tb, int m, int n, int k, float alpha,

@@ -27,7 +27,7 @@ static void sum_range(const job *j, int64_t batch, int64_t begin, int n, float *
                    w->side.edit, acc);
     return;
   }
-  const int most = 2 * j->k->vector;
+  const int most = j->k->vector;
   for (int i = 0; i < n; i += most)
     j->k->sum_columns(from + i * w->step, w->step, n - i < most ? n - i : most, j->length, x,
                       w->side.edit, acc + i);

@@ -227,12 +227,17 @@ static void sum_rows(const float *w, int64_t stride, const int64_t *at, int64_t 
   }
 }
 
-/* Squares of `rows` rows (at most a vector) and `columns` of w, transposed into the sums. */
+/* Squares of `rows` rows (at most a vector) and `columns` of w, transposed into the sums. So many rows
+ * are more streams than hardware fetches ahead by itself. */
+#define COLUMNS_AHEAD 192
 INLINE V add_square(const int form, const float *w, int64_t stride, int rows, int columns,
                     const float *x, xai__edit e, V acc) {
   V t[VECTOR];
   if (rows == VECTOR && columns == VECTOR) {
-    UNROLL for (int r = 0; r < VECTOR; r++) t[r] = edited(form, e, load(w + r * stride));
+    UNROLL for (int r = 0; r < VECTOR; r++) {
+      __builtin_prefetch(w + r * stride + COLUMNS_AHEAD);
+      t[r] = edited(form, e, load(w + r * stride));
+    }
     turn(t);
     UNROLL for (int c = 0; c < VECTOR; c++) acc = FMA(SPLAT(x[c]), t[c], acc);
     return acc;
@@ -246,21 +251,15 @@ INLINE V add_square(const int form, const float *w, int64_t stride, int rows, in
 
 INLINE void add_columns(const int form, const float *w, int64_t stride, int n, int64_t k,
                         const float *x, xai__edit e, float *acc) {
-  const int low = n < VECTOR ? n : VECTOR, high = n - low;
-  V a = SPLAT(0.0f), b = SPLAT(0.0f);
+  V a = SPLAT(0.0f);
   while (k > 0) {
     int64_t left = k < XAI__PIECE ? k : XAI__PIECE;
-    V c = SPLAT(0.0f), d = SPLAT(0.0f);
-    for (k -= left; left > 0; left -= VECTOR, w += VECTOR, x += VECTOR) {
-      const int columns = left < VECTOR ? (int)left : VECTOR;
-      c = add_square(form, w, stride, low, columns, x, e, c);
-      if (high) d = add_square(form, w + VECTOR * stride, stride, high, columns, x, e, d);
-    }
+    V c = SPLAT(0.0f);
+    for (k -= left; left > 0; left -= VECTOR, w += VECTOR, x += VECTOR)
+      c = add_square(form, w, stride, n, left < VECTOR ? (int)left : VECTOR, x, e, c);
     a = c + a;
-    b = d + b;
   }
   store(acc, a);
-  if (high) store(acc + VECTOR, b);
 }
 
 static void sum_columns(const float *w, int64_t stride, int n, int64_t k, const float *x,

@@ -59,7 +59,7 @@ typedef struct xai__kernels {
   /* acc[j] = sum over i < k of x[at[i]] times edited w[at[i] * stride + j], j < n. */
   void (*sum_rows)(const float *w, int64_t stride, const int64_t *at, int64_t k, const float *x,
                    int64_t n, xai__edit e, float *acc);
-  /* acc[j] = sum over i < k of x[i] times edited w[j * stride + i], j < n <= 2 vectors; acc is
+  /* acc[j] = sum over i < k of x[i] times edited w[j * stride + i], j < n <= a vector; acc is
    * written up to a multiple of a vector. */
   void (*sum_columns)(const float *w, int64_t stride, int n, int64_t k, const float *x,
                       xai__edit e, float *acc);
