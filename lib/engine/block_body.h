@@ -272,9 +272,10 @@ static void winograd_input(const float *x, int64_t pitch, float *to, int64_t ste
 }
 
 INLINE void winograd_weights_as(const int form, xai__edit we, const float *w, const int64_t tap[9],
-                                float *to, int64_t step) {
+                                int64_t ahead, float *to, int64_t step) {
   const V pos = SPLAT(we.pos), neg = SPLAT(we.neg);
   V t[3][6], u[6];
+  UNROLL for (int i = 0; i < 9; i++) __builtin_prefetch(w + tap[i] + ahead);
   UNROLL for (int y = 0; y < 3; y++)
     of_weights(edited_weight(form, load(w + tap[3 * y]), pos, neg),
                edited_weight(form, load(w + tap[3 * y + 1]), pos, neg),
@@ -286,15 +287,15 @@ INLINE void winograd_weights_as(const int form, xai__edit we, const float *w, co
 }
 
 static void winograd_weights(xai__edit we, const float *w, const int64_t tap[9], int lanes,
-                             float *to, int64_t step) {
+                             int64_t ahead, float *to, int64_t step) {
   const int form = form_of(we);
   for (int l = 0; l < lanes; l += VECTOR)
     if (form == AS_IS)
-      winograd_weights_as(AS_IS, we, w + l, tap, to + l, step);
+      winograd_weights_as(AS_IS, we, w + l, tap, ahead, to + l, step);
     else if (form == POSITIVE)
-      winograd_weights_as(POSITIVE, we, w + l, tap, to + l, step);
+      winograd_weights_as(POSITIVE, we, w + l, tap, ahead, to + l, step);
     else
-      winograd_weights_as(BENT, we, w + l, tap, to + l, step);
+      winograd_weights_as(BENT, we, w + l, tap, ahead, to + l, step);
 }
 
 static void winograd_output(const float *m, int64_t step, const float *bias, float guard,

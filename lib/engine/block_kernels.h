@@ -48,11 +48,11 @@ typedef struct xai__block_kernels {
   /* acc rows are acc_step apart */
   void (*finish)(const xai__finish_run *r, int pixels, const float *acc, int64_t acc_step);
   /* Winograd's transforms (blocked_winograd.c): of a 6x6 window of a plane; of the 3x3 kernels of
-   * `lanes` outputs at w + tap[]; of 36 products m[point * step] into [4][4][16] sums, those below
+   * `lanes` outputs at w + tap[], those `ahead` being fetched; of 36 products m[point * step] into [4][4][16] sums, those below
    * guard times the largest being set to 0. Point p goes to to[p * step]. */
   void (*winograd_input)(const float *x, int64_t pitch, float *to, int64_t step);
   void (*winograd_weights)(xai__edit we, const float *w, const int64_t tap[9], int lanes,
-                           float *to, int64_t step);
+                           int64_t ahead, float *to, int64_t step);
   void (*winograd_output)(const float *m, int64_t step, const float *bias, float guard, float *to);
   /* Of the taps x[r * pitch + c * step][16], r < rows, c < columns, in order: the greatest, and
    * (unless NULL) the number of the first that is it; then g at that tap += s. */

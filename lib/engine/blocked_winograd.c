@@ -14,6 +14,9 @@
 #define FEWEST 12              /* results along an axis, where it begins to pay */
 #define FEWEST_CHANNELS 32
 #define INPUT_FLOATS (1 << 20) /* of transformed input at a time */
+#define FEW_WEIGHTS (3 << 18)  /* transformed: where they meet enough tiles they are made once, and */
+#define ENOUGH_TILES 512       /* so much input at a time then stays near with them */
+#define NEAR_FLOATS (1 << 17)
 #define MANY_TILES 64          /* each thread then transforms what it reads itself */
 #define NEAR_TILES 56          /* whose products wait for their output transform */
 #define PIECE_BLOCKS 16
@@ -29,6 +32,7 @@ typedef struct winograd {
   float *input;         /* [point][block][tile][16] */
   int64_t blocks, point, plane;
   int64_t parts, most; /* of the bands, in a task; tiles that wait */
+  float *weights; /* of all chunks, transformed once; or NULL */
   float *scratch;
   int64_t size, u_point, m_point;
 } winograd;
@@ -55,7 +59,8 @@ int64_t xai__winograd_scratch(const xai__engine *e, const xai__product *p) {
     return 0;
   const int64_t band = across * ceil_div(p->groups * in, XAI__BLOCK) * XAI__BLOCK;
   const int64_t input = at_least(INPUT_FLOATS, POINTS * band) + POINTS * XAI__BLOCK;
-  return (int64_t)sizeof(float) * xai__pool_threads(e->pool) * (input + POINTS * (u + m));
+  const int64_t each = input + POINTS * (u + m);
+  return (int64_t)sizeof(float) * (xai__pool_threads(e->pool) * each + FEW_WEIGHTS);
 }
 
 /* ---- input ---- */
@@ -102,7 +107,7 @@ static void transform_weights(const winograd *j, const float *w, int lanes, floa
       tap[t] = (y * 3 + x) * channels * lanes;
     }
     for (int64_t c = 0; c < channels; c++, w += lanes, u += lanes)
-      g->k->winograd_weights(g->tile.we, w, tap, lanes, u, j->u_point);
+      g->k->winograd_weights(g->tile.we, w, tap, lanes, 9 * channels * lanes, u, j->u_point);
     w += 8 * channels * lanes;
   }
 }
@@ -160,6 +165,7 @@ static void task(void *ctx, int64_t index, int thread) {
   const int64_t begin = part * j->bands / j->parts, end = (part + 1) * j->bands / j->parts;
   const int64_t together = at_least(1, NEAR_TILES / j->across), tap = 0;
   float *u = j->scratch + thread * j->size, *m = u + POINTS * j->u_point;
+  if (j->weights) u = j->weights + chunk * POINTS * j->u_point;
   xai__tile t = g->tile;
   t.we = xai__identity;
   t.lanes = (int)at_most(g->out - first, XAI__CHUNK);
@@ -167,7 +173,7 @@ static void task(void *ctx, int64_t index, int thread) {
   t.tap = &tap;
   t.plane = j->plane;
   t.piece = PIECE_BLOCKS;
-  transform_weights(j, g->w + (group * g->out + first) * g->terms, t.lanes, u);
+  if (!j->weights) transform_weights(j, g->w + (group * g->out + first) * g->terms, t.lanes, u);
   for (int64_t i = begin; i < end; i += together) {
     const int64_t n = at_most(together, end - i);
     multiply(j, &t, group * g->in_blocks, i * j->across, n * j->across, u, m);
@@ -175,6 +181,16 @@ static void task(void *ctx, int64_t index, int thread) {
       finish_band(j, j->band + i + b, group, (group * g->out + first) / XAI__BLOCK, t.lanes,
                   m + b * j->across * t.lanes);
   }
+}
+
+static void all_weights(void *ctx, int64_t chunk, int thread) {
+  (void)thread;
+  const winograd *j = ctx;
+  const xai__gather *g = j->g;
+  const int64_t group = chunk / g->chunks, first = chunk % g->chunks * XAI__CHUNK;
+  const int lanes = (int)at_most(g->out - first, XAI__CHUNK);
+  transform_weights(j, g->w + (group * g->out + first) * g->terms, lanes,
+                    j->weights + chunk * POINTS * j->u_point);
 }
 
 /* Some bands from input to result, by one thread: what it reads, it wrote. */
@@ -198,20 +214,28 @@ int xai__winograd(xai__engine *e, const xai__gather *g, xai_error *err) {
     j.offset[d] = offset_of(&g->axis[d]);
     j.flipped[d] = g->axis[d].at_step < 0;
   }
-  const int64_t fit = INPUT_FLOATS / (POINTS * j.blocks * XAI__BLOCK * j.across);
-  const bool apart = threads > 1 && bands >= threads && bands * j.across > MANY_TILES;
+  const bool apart = bands >= threads && bands * j.across > MANY_TILES;
+  j.u_point = g->f->in * XAI__CHUNK + XAI__BLOCK;
+  j.m_point = at_least(NEAR_TILES, j.across) * XAI__CHUNK + XAI__BLOCK;
+  const int64_t whole = chunks * POINTS * j.u_point;
+  const bool once = apart && whole <= FEW_WEIGHTS && bands * j.across >= ENOUGH_TILES;
+  const int64_t band = POINTS * j.blocks * XAI__BLOCK * j.across;
+  const int64_t fit = (once ? NEAR_FLOATS : INPUT_FLOATS) / band;
   const int64_t share = apart ? ceil_div(bands, threads) : bands;
   const int64_t steps = ceil_div(share, at_least(1, fit)), most = ceil_div(share, steps);
   j.plane = most * j.across * XAI__BLOCK;
   j.point = j.blocks * j.plane + XAI__BLOCK; /* odd numbers of lines apart: no aliasing */
-  j.u_point = g->f->in * XAI__CHUNK + XAI__BLOCK;
-  j.m_point = at_least(NEAR_TILES, j.across) * XAI__CHUNK + XAI__BLOCK;
   j.size = POINTS * (j.u_point + j.m_point);
   j.input = xai__scratch(e, (size_t)((apart ? threads : 1) * POINTS * j.point), sizeof *j.input,
                          err);
   if (!j.input) return xai__no_memory(err);
   j.scratch = xai__scratch(e, (size_t)(threads * j.size), sizeof *j.scratch, err);
   if (!j.scratch) return xai__no_memory(err);
+  if (once) {
+    j.weights = xai__scratch(e, (size_t)whole, sizeof *j.weights, err);
+    if (!j.weights) return xai__no_memory(err);
+    xai__pool_run(e->pool, chunks, all_weights, &j);
+  }
   if (apart) {
     j.bands = bands;
     j.parts = ceil_div(bands, most);
