@@ -137,6 +137,12 @@ static xai__product random_product(void) {
   return p;
 }
 
+/* What XAI__APPLY is tried with: nowhere steeper than 1, and not 0 at 0. */
+static void soften(float low, float high, float *v, int64_t n) {
+  (void)high;
+  for (int64_t i = 0; i < n; i++) v[i] = v[i] / (1 + fabsf(v[i])) + low;
+}
+
 static problem random_problem(void) {
   problem q = {.adjoint = chance() % 2, .xe = xai__identity};
   do q.p = random_product();
@@ -158,10 +164,12 @@ static problem random_problem(void) {
   q.add = chance() % 3 ? NULL : noise(count(q.out));
   q.other = noise(count(q.out));
   q.by = chance() % 2 ? NULL : noise(count(q.out));
-  q.f = (xai__finish){.form = (unsigned)between(XAI__KEEP, XAI__GATE), .accumulate = chance() % 3 == 0,
+  q.f = (xai__finish){.form = (unsigned)between(XAI__KEEP, q.adjoint ? XAI__GATE : XAI__APPLY),
+                      .accumulate = chance() % 3 == 0, .apply = soften,
                       .low = chance() % 2 ? 0 : -1, .high = chance() % 2 ? 2 : INFINITY,
                       .coef = -1.5f, .stabilizer = chance() % 2 ? 0.25f : 0, .edit = any_edit(),
                       .by_sign = chance() % 2 ? 1 : -1};
+  if (q.f.form == XAI__APPLY) q.f.accumulate = false;
   for (int i = 0; i < 5; i++) q.border[i] = between(0, 2);
   return q;
 }
@@ -215,6 +223,7 @@ static double finished(const problem *q, int64_t i, double v, double *slack) {
     *slack *= fabs(by);
     return v * by;
   }
+  if (f->form == XAI__APPLY) return v / (1 + fabs(v)) + (double)f->low;
   if (f->form == XAI__GATE) {
     if (!(q->other[i] > 0)) *slack = 0;
     return q->other[i] > 0 ? v : 0;

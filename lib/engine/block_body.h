@@ -377,19 +377,20 @@ INLINE void finish_as(const int form, const bool plain, const xai__finish_run *r
   }
 }
 
-#define FINISH_CASE(form)                                        \
-  case form:                                                     \
+#define FINISH_AS(form)                                          \
     if (plain)                                                   \
       finish_as(form, true, r, pixels, acc, acc_step);           \
     else                                                         \
       finish_as(form, false, r, pixels, acc, acc_step);          \
     break;
+#define FINISH_CASE(form) case form: FINISH_AS(form)
 
 static void finish(const xai__finish_run *r, int pixels, const float *acc, int64_t acc_step) {
   const bool plain = !r->add && !r->f->accumulate && r->lanes == XAI__BLOCK;
   switch (r->f->form) {
-    FINISH_CASE(XAI__KEEP) FINISH_CASE(XAI__CLIP) FINISH_CASE(XAI__BEND)
-    FINISH_CASE(XAI__DIVIDE) FINISH_CASE(XAI__TIMES) FINISH_CASE(XAI__GATE)
+    FINISH_CASE(XAI__CLIP) FINISH_CASE(XAI__BEND) FINISH_CASE(XAI__DIVIDE)
+    FINISH_CASE(XAI__TIMES) FINISH_CASE(XAI__GATE)
+    default: FINISH_AS(XAI__KEEP)
   }
 }
 

@@ -53,6 +53,13 @@ void xai__gather_line(const xai__gather *j, int64_t row, int64_t group, int64_t 
   }
 }
 
+/* Lanes past the last channel stay 0. */
+static void apply(const xai__finish_run *r, int pixels) {
+  r->f->apply(r->f->low, r->f->high, r->z, pixels * XAI__BLOCK);
+  for (int p = 0; p < pixels && r->lanes < XAI__BLOCK; p++)
+    memset(r->z + p * XAI__BLOCK + r->lanes, 0, (size_t)(XAI__BLOCK - r->lanes) * sizeof(float));
+}
+
 void xai__gather_finish(const xai__gather *j, const xai__finish_run *at, int64_t first, int pixels,
                         const float *acc, int64_t acc_step) {
   xai__finish_run r = *at;
@@ -62,6 +69,7 @@ void xai__gather_finish(const xai__gather *j, const xai__finish_run *at, int64_t
   if (r.other) r.other += skip;
   if (r.by) r.by += skip;
   j->k->finish(&r, pixels, acc, acc_step);
+  if (r.f->form == XAI__APPLY) apply(&r, pixels);
 }
 
 /* One or two result rows, against one chunk of weights. */

@@ -108,18 +108,6 @@ static params params_of(const xai__call *c) {
   return p;
 }
 
-/* The piecewise linear ones that a product's tile can go through on its way to memory. */
-static bool finish(const xai__call *c, xai__finish *f) {
-  const char *type = c->node->op->type;
-  params p = params_of(c);
-  bool relu = !strcmp(type, "Relu"), clip = !strcmp(type, "Clip"), leaky = !strcmp(type, "LeakyRelu");
-  f->form = leaky ? XAI__BEND : XAI__CLIP;
-  f->low = relu ? 0 : p.alpha;
-  f->high = relu ? INFINITY : p.beta;
-  f->edit = (xai__edit){XAI__LINEAR, 1, p.alpha};
-  return relu || leaky || (clip && p.alpha <= p.beta);
-}
-
 static bool clip_is_relu(const xai__call *c) {
   return c->in[0].dtype == XAI_F32 && params_of(c).alpha == 0;
 }
@@ -137,6 +125,19 @@ static int run(xai__call *c, xai__range_fn f, const float *g, float *out) {
 static const xai__simd_pointwise *loops_of(const xai__call *c, int row) {
   if (row == XAI__ROW_Gelu && gelu_by_tanh(c->node->attr)) row = XAI__ROW_GeluByTanh;
   return &xai__simd_of(c->engine)->activation[row];
+}
+
+/* What a product's results go through on their way to memory: the piecewise linear ones in registers,
+ * the others as they do on their own. */
+static bool finish(const xai__call *c, int row, xai__finish *f) {
+  const params p = params_of(c);
+  const bool relu = row == XAI__ROW_Relu, clip = row == XAI__ROW_Clip && p.alpha <= p.beta;
+  f->form = relu || clip ? XAI__CLIP : row == XAI__ROW_LeakyRelu ? XAI__BEND : XAI__APPLY;
+  f->low = relu ? 0 : p.alpha;
+  f->high = relu ? INFINITY : p.beta;
+  f->edit = (xai__edit){XAI__LINEAR, 1, p.alpha};
+  f->apply = loops_of(c, row)->apply;
+  return c->in[0].dtype == XAI_F32;
 }
 
 static int run_forward(xai__call *c, int row) {
@@ -172,6 +173,9 @@ LIST(APPROXIMATE, {"approximate", XAI__TEXT, offsetof(params, approximate), 0, f
   static int vjp_##name(xai__call *c, const xai__view *gout, const xai__view *gin) {     \
     return run_vjp(c, XAI__ROW_##name, gout, gin);                                          \
   }                                                                                      \
+  static bool finish_##name(const xai__call *c, xai__finish *f) {                        \
+    return finish(c, XAI__ROW_##name, f);                                                \
+  }                                                                                      \
   const xai__op xai__op_##name = {.type = #name,                                         \
                                   .min_in = 1,                                           \
                                   .max_in = operands,                                    \
@@ -186,6 +190,6 @@ LIST(APPROXIMATE, {"approximate", XAI__TEXT, offsetof(params, approximate), 0, f
                                   .cross = XAI__CROSS_PASS,                              \
                                   .in_place = true,                                      \
                                   .blocked = &xai__blocked_alike,                        \
-                                  .finish = finish,                                      \
+                                  .finish = finish_##name,                               \
                                   __VA_ARGS__};
 #include "op/activation_list.h"

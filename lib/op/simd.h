@@ -43,9 +43,10 @@ typedef struct xai__norm {
   double mean, inverse;   /* m, 1 / s: set by all of them */
 } xai__norm;
 
-/* Of a xai__pointwise: out = f(x), out += f'(x) g. */
+/* Of a xai__pointwise: out = f(x), out += f'(x) g; and v = f(v) as a product's finish does it. */
 typedef struct xai__simd_pointwise {
   xai__range_fn value, slope;
+  void (*apply)(float alpha, float beta, float *v, int64_t n);
 } xai__simd_pointwise;
 
 typedef struct xai__simd {

@@ -79,6 +79,9 @@ static inline float hard_swish_slope(float x) {
       copy.out[i] = value;                                                     \
     }                                                                          \
   }                                                                            \
+  static void apply_##name(float alpha, float beta, float *v, int64_t n) {     \
+    value_##name(&(xai__pointwise){alpha, beta, v, v, NULL, v}, 0, n);         \
+  }                                                                            \
   static void slope_##name(void *ctx, int64_t begin, int64_t end) {            \
     const xai__pointwise copy = *(const xai__pointwise *)ctx, *const p = &copy; \
     (void)p;                                                                   \
@@ -285,7 +288,7 @@ static void norm_relevance(xai__norm *s) {
 
 const xai__simd SIMD = {
     .activation = {
-#define LOOP(name, ...) [XAI__ROW_##name] = {value_##name, slope_##name},
+#define LOOP(name, ...) [XAI__ROW_##name] = {value_##name, slope_##name, apply_##name},
 #define ROW LOOP
 #include "op/activation_list.h"
     },
