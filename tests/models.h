@@ -64,6 +64,14 @@ static const model_row models[] = {
      "k = GlobalAveragePool(j); l = Conv(k, c, d); m = Sigmoid(l); n = Mul(j, m); o = Tanh(n);"
      "p = Mul(o, n); q = Div(p, g); const g 1 = 4; r = GlobalAveragePool(q); s = Flatten(r);"
      "t = Mul(s, s); u = Add(s, t); y = MatMul(u, e)"},
+    {"channels", 0, 0, /* one number a channel: constant, from the tensor itself, as a sum and a factor */
+     "opset 13; input x N,3,6,6; const a 20,3,3,3 ~1; const b 20 ~2; const c 5,20,1,1 ~3; const d 5 ~4;"
+     "const e 20,5,1,1 ~5; const f 20 ~6; const g 20,20,3,3 ~7; const s 1,20,1,1 ~+8; const t 20,1,1 ~9;"
+     "const w 20,3 ~10; output y; h = Conv(x, a, b) pads=[1,1,1,1]; i = Sigmoid(h); j = Mul(i, h);"
+     "k = GlobalAveragePool(j); l = Conv(k, c, d); m = Relu(l); n = Conv(m, e, f); o = Sigmoid(n);"
+     "p = Mul(o, j); q = Mul(p, s); r = Conv(q, g); u = Relu(r); v = GlobalMaxPool(u);"
+     "z = Conv(v, e0, f) group=20; const e0 20,1,1,1 ~11; a1 = Add(u, z); a2 = Add(t, a1);"
+     "a3 = GlobalAveragePool(a2); a4 = Flatten(a3); y = MatMul(a4, w)"},
     {"attention", 0, 0,
      "opset 17; input x N,4,6; const s 6 ~1; const t 6 ~2; const q 6,6 ~3; const k 6,6 ~4;"
      "const v 6,6 ~5; const bq 6 ~6; const bv 6 ~7; const o 6,6 ~8; const f 6,12 ~9;"

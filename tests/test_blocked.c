@@ -588,6 +588,49 @@ START_TEST(pooling_agrees_with_the_reference) {
 }
 END_TEST
 
+/* ---- one number a channel ---- */
+
+START_TEST(channels_agree_with_the_reference) {
+  xai__engine *e[] = {engine(1, 1), engine(2, 2), engine(3, 3), engine(4, 0)};
+  for (int i = 0; i < 300; i++) {
+    xai__engine *a = e[i % 4];
+    const int64_t d[4] = {between(1, 3), between(1, 40), between(1, 20), between(1, 30)};
+    const int64_t items = chance() % 2 ? d[0] : 1, n = count(d), m = items * d[1], pixels = d[2] * d[3];
+    const bool product = chance() % 2;
+    tensor x = tensor_of(a, d[0], d[1], d[2], d[3], between(0, 2), false, false, noise(n));
+    tensor s = tensor_of(a, d[0], d[1], d[2], d[3], between(0, 2), false, false, noise(n));
+    tensor y = tensor_of(a, d[0], d[1], d[2], d[3], between(0, 2), false, true, noise(n));
+    tensor g = tensor_of(a, d[0], d[1], d[2], d[3], between(0, 2), false, false, noise(n));
+    tensor v = tensor_of(a, items, d[1], 1, 1, between(0, 2), false, false, noise(m));
+    tensor u = tensor_of(a, items, d[1], 1, 1, between(0, 2), false, false, noise(m));
+    double *sum = calloc((size_t)m, sizeof *sum);
+    for (int64_t k = 0; k < n; k++) {
+      const int64_t c = k / pixels % m; /* of v */
+      const float by = v.plain[c], from = x.plain[k];
+      y.plain[k] = product ? from * by : from + by;
+      g.plain[k] += s.plain[k] * by;
+      sum[c] += product ? (double)s.plain[k] * (double)from : (double)s.plain[k];
+    }
+    xai__blocked_by_channel(a, product, &x.b, &v.b, &y.b);
+    xai__blocked_by_channel_back(a, &s.b, &v.b, &g.b);
+    xai__blocked_channel_sums(a, &s.b, product ? &x.b : NULL, &u.b);
+    float *got[] = {values_of(a, &y.b), values_of(a, &g.b), values_of(a, &u.b)};
+    for (int64_t k = 0; k < n; k++)
+      if (got[0][k] != y.plain[k] || !(fabsf(got[1][k] - g.plain[k]) < 1e-6f))
+        ck_abort_msg("%g and %g, not %g and %g", (double)got[0][k], (double)got[1][k],
+                     (double)y.plain[k], (double)g.plain[k]);
+    for (int64_t k = 0; k < m; k++)
+      if (!(fabs((double)got[2][k] - (double)u.plain[k] - sum[k]) < 1e-4))
+        ck_abort_msg("sum %g, not %g", (double)got[2][k], (double)u.plain[k] + sum[k]);
+    free(sum);
+    for (int k = 0; k < 3; k++) free(got[k]);
+    tensor *all[] = {&x, &s, &y, &g, &v, &u};
+    for (int k = 0; k < 6; k++) free_tensor(all[k]);
+  }
+  for (int i = 0; i < 4; i++) xai__engine_free(e[i]);
+}
+END_TEST
+
 int main(void) {
   chance_state = 7;
   Suite *s = suite_create("blocked");
@@ -598,6 +641,7 @@ int main(void) {
   tcase_add_test(t, winograd_is_close_and_the_same_for_any_threads);
   tcase_add_test(t, winograd_guards_denominators_near_zero);
   tcase_add_test(t, not_finite_values_stay_where_they_are);
+  tcase_add_test(t, channels_agree_with_the_reference);
   tcase_add_test(t, pooling_agrees_with_the_reference);
   suite_add_tcase(s, t);
   SRunner *r = srunner_create(s);

@@ -356,6 +356,32 @@ START_TEST(a_result_is_the_same_with_all_values) {
 }
 END_TEST
 
+/* Nor is a value in another layout than rows. */
+START_TEST(relevance_is_the_same_with_all_values) {
+  static const char *const methods[] = {
+      "gradient", "lrp-epsilon,rewrite=off", "lrp-epsilon,mul=uniform,rewrite=off",
+      "lrp-epsilon,mul=value,bias=zero,rewrite=off", "epsilon-plus,rewrite=off"};
+  bed b = bed_open(&models[_i], 83);
+  int64_t count;
+  for (size_t i = 0; i < sizeof methods / sizeof *methods; i++) {
+    if (!XAI_LRP && i > 0) break;
+    ask q = {.method = methods[i], .x = {b.x[0], b.x[1]}};
+    xai_result *alone = explain(&b.n, q);
+    q.at = "*";
+    xai_result *all = explain(&b.n, q);
+    char name[160];
+    snprintf(name, sizeof name, "relevance/%s", b.n.g->values[b.n.g->inputs[0]].name);
+    if (xai_result_find(alone, name)) {
+      const float *R = values(alone, name, &count);
+      expect_near(b.m->name, R, values(all, name, NULL), count, 2e-5);
+    }
+    xai_result_free(alone);
+    xai_result_free(all);
+  }
+  bed_close(&b);
+}
+END_TEST
+
 /* ---- recurrent layers, and their steps written out ---- */
 
 #define STEPS "opset 14; input x N,2,3; const u 2,2 ~90; output y; const k0 i64 = 0;" \
@@ -575,6 +601,7 @@ int main(void) {
   tcase_add_loop_test(tc, a_composite_by_thirds, 0, IF_LRP(1));
   tcase_add_loop_test(tc, a_folded_network_is_explained_like_the_other, 0, TWINS);
   tcase_add_loop_test(tc, a_result_is_the_same_with_all_values, 0, TWINS);
+  tcase_add_loop_test(tc, relevance_is_the_same_with_all_values, 0, MODELS);
   tcase_add_loop_test(tc, a_recurrent_layer_is_explained_like_its_steps, 0,
                       sizeof cells / sizeof *cells);
   tcase_add_test(tc, the_maximum_of_two_numbers);

@@ -428,6 +428,48 @@ static void route(const float *winner, const float *s, float *g, int64_t pitch, 
   }
 }
 
+/* ---- one number a channel ---- */
+
+static void by_channel(bool product, bool add, const float *x, const float *v, int64_t n, float *y) {
+  for (int l = 0; l < XAI__BLOCK; l += VECTOR) {
+    const V by = load(v + l);
+    for (int64_t i = l; i < n * XAI__BLOCK; i += XAI__BLOCK) {
+      V a = product ? load(x + i) * by : load(x + i) + by;
+      if (add) a += load(y + i);
+      store(y + i, a);
+    }
+  }
+}
+
+/* Half as many, in double. */
+typedef float half_vector __attribute__((vector_size(2 * VECTOR)));
+typedef double double_vector __attribute__((vector_size(4 * VECTOR)));
+enum { DOUBLES = VECTOR / 2, DOUBLE_VECTORS = XAI__BLOCK / DOUBLES };
+
+INLINE double_vector load_doubles(const float *p) {
+  half_vector v;
+  memcpy(&v, p, sizeof v);
+  return __builtin_convertvector(v, double_vector);
+}
+
+INLINE void total_of(const bool product, const float *s, const float *x, int64_t step, int64_t n,
+                     double sum[XAI__BLOCK]) {
+  double_vector all[DOUBLE_VECTORS];
+  memcpy(all, sum, sizeof all);
+  for (int64_t i = 0; i < n; i++, s += step)
+    UNROLL for (int v = 0; v < DOUBLE_VECTORS; v++) {
+      double_vector a = load_doubles(s + v * DOUBLES);
+      if (product) a *= load_doubles(x + i * step + v * DOUBLES);
+      all[v] += a;
+    }
+  memcpy(sum, all, sizeof all);
+}
+
+static void total(const float *s, const float *x, int64_t step, int64_t n, double sum[XAI__BLOCK]) {
+  if (x) total_of(true, s, x, step, n, sum);
+  else total_of(false, s, NULL, step, n, sum);
+}
+
 /* ---- layouts ---- */
 
 static void interleave(const float *from, int64_t plane, int c, int64_t n, float *to) {
@@ -465,5 +507,5 @@ static void separate(const float *from, int c, int64_t n, float *to, int64_t pla
 
 void FILL(xai__block_kernels *k) {
   *k = (xai__block_kernels){HALF, half, tile, depthwise, finish, winograd_input,
-                             winograd_weights, winograd_output, greatest, route, interleave, separate};
+                             winograd_weights, winograd_output, greatest, route, by_channel, total, interleave, separate};
 }

@@ -60,6 +60,10 @@ typedef struct xai__block_kernels {
                    float *top, float *winner);
   void (*route)(const float *winner, const float *s, float *g, int64_t pitch, int64_t step,
                 int64_t rows, int64_t columns);
+  /* y[i] = x[i] + v, or x[i] v; add: y[i] += that; 16 lanes each, i < n */
+  void (*by_channel)(bool product, bool add, const float *x, const float *v, int64_t n, float *y);
+  /* sum += s[i], or s[i] x[i] unless x is NULL; i < n in order, `step` floats apart, in double */
+  void (*total)(const float *s, const float *x, int64_t step, int64_t n, double sum[XAI__BLOCK]);
   /* to[i][16] from channels[c * plane + i], 0 for lanes past c; and back (add: to +=) */
   void (*interleave)(const float *from, int64_t plane, int c, int64_t n, float *to);
   void (*separate)(const float *from, int c, int64_t n, float *to, int64_t plane, bool add);

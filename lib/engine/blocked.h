@@ -75,6 +75,18 @@ int xai__blocked_adjoint(xai__engine *e, const xai__product *p, const float *pac
 /* Bytes of scratch that Winograd takes for a product and its adjoint, at most; 0: does not serve. */
 int64_t xai__winograd_scratch(const xai__engine *e, const xai__product *p);
 
+/* ---- one number a channel: v [n or 1][c], h = w = 1 ---- */
+
+/* y = x + v, or x v */
+void xai__blocked_by_channel(xai__engine *e, bool product, const xai__blocked *x,
+                             const xai__blocked *v, const xai__blocked *y);
+/* g += s v */
+void xai__blocked_by_channel_back(xai__engine *e, const xai__blocked *s, const xai__blocked *v,
+                                  const xai__blocked *g);
+/* g [n or 1][c] += the sums of s, or of s x (x not NULL), over pixels, and items where g has one */
+void xai__blocked_channel_sums(xai__engine *e, const xai__blocked *s, const xai__blocked *x,
+                               const xai__blocked *g);
+
 /* ---- pooling ---- */
 
 /* Windows along (height, width); taps outside the image do not exist, but where include_pad they

@@ -48,8 +48,10 @@ static int64_t first_tap(const xai__blocked *b, const span *v, const span *u) {
 static void mean(const job *j, const float *x, const span *v, const span *u, float *to) {
   double sum[XAI__BLOCK] = {0};
   const float n = taps_counted(j->p, v, u);
-  const float *t;
-  EACH_TAP(j, j->x, x, v, u, t, { for (int l = 0; l < XAI__BLOCK; l++) sum[l] += (double)t[l]; })
+  const int64_t step = j->p->dilation[1] * XAI__BLOCK;
+  x += first_tap(j->x, v, u);
+  for (int64_t a = 0; a < v->n; a++, x += j->p->dilation[0] * xai__blocked_pitch(j->x))
+    j->k->total(x, NULL, step, u->n, sum);
   for (int l = 0; l < XAI__BLOCK; l++) to[l] = n > 0 ? (float)sum[l] / n : 0;
 }
 

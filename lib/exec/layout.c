@@ -83,7 +83,9 @@ static void choose(layouts *l, int i) {
     p->native[i] = true;
     p->value[out].blocked = 1;
     for (int k = 0; k < node->n_in && node->op->blocked->alike; k++)
-      if (node->in[k] >= 0 && p->value[node->in[k]].blocked) tie(l, out, node->in[k]);
+      if (node->in[k] >= 0 && p->value[node->in[k]].blocked &&
+          xai__shape_equal(&p->value[node->in[k]].shape, &p->value[out].shape))
+        tie(l, out, node->in[k]);
   }
 }
 

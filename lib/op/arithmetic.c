@@ -189,9 +189,9 @@ BINARY(Add, {add_f32, add_i64, {1, NULL, NULL}, {1, NULL, NULL}})
 BINARY(Sub, {sub_f32, sub_i64, {1, NULL, NULL}, {-1, NULL, NULL}})
 BINARY(Mul, {mul_f32, mul_i64, SLOPE_OF(mul_dx), SLOPE_OF(mul_dy)})
 BINARY(Div, {div_f32, div_i64, SLOPE_OF(div_dx), SLOPE_OF(div_dy)})
-const xai__op xai__op_Add = {BINARY_OP(Add), .sum = true, .blocked = &xai__blocked_alike, .vjp_needs = XAI__NEEDS_NONE, .cross = XAI__CROSS_NORM};
+const xai__op xai__op_Add = {BINARY_OP(Add), .sum = true, .blocked = &xai__blocked_channels, .vjp_needs = XAI__NEEDS_NONE, .cross = XAI__CROSS_NORM};
 const xai__op xai__op_Sub = {BINARY_OP(Sub), .blocked = &xai__blocked_alike, .vjp_needs = XAI__NEEDS_NONE, .cross = XAI__CROSS_NORM};
-const xai__op xai__op_Mul = {BINARY_OP(Mul), .blocked = &xai__blocked_alike, .vjp_needs = XAI__NEEDS_IN, .crossing = product_crossing};
+const xai__op xai__op_Mul = {BINARY_OP(Mul), .blocked = &xai__blocked_channels, .vjp_needs = XAI__NEEDS_IN, .crossing = product_crossing};
 const xai__op xai__op_Div = {BINARY_OP(Div), .cross = XAI__CROSS_PASS};
 
 /* The exponent may be of another type than the base, whose type the result has. */

@@ -29,12 +29,14 @@ struct xai__op_blocked {
   /* Shapes, types, static data and the layouts of operands (their borders not yet) are known, and one
    * at least is blocked: whether it can, and make a blocked result. */
   bool (*serves)(const xai__call *c);
-  bool alike; /* element for element: operands and results must have the same border */
+  bool alike; /* element for element: operands of the result's shape must have its border */
   int (*forward)(xai__call *c);
   int (*vjp)(xai__call *c, const xai__view *gout, const xai__view *gin);
 };
 
 /* Pointwise operators of tensors of one shape: their own functions, on flat arrays. */
 extern const xai__op_blocked xai__blocked_alike;
+/* Sums and products of two: of one shape, or of one number a channel (channels.c). */
+extern const xai__op_blocked xai__blocked_channels;
 
 #endif

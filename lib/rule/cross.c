@@ -1,6 +1,7 @@
 /* How relevance crosses one step: a function per crossing [METHODS section 3]. */
 #include <string.h>
 
+#include "exec/convert.h"
 #include "op/broadcast.h"
 #include "op/own.h"
 #include "rule/rule.h"
@@ -23,12 +24,23 @@ static float stabilizer(const crossing *x) {
   return (float)xai__params_number(x->r->params, "stabilizer");
 }
 
+/* to += share * R, summed where `to` is repeated; blocked ones by way of plain copies. */
+static int sum_blocked(const crossing *x, const xai__view *to, const xai__view *R, float share) {
+  xai__engine *e = x->c->engine;
+  xai__view plain, room;
+  XAI__TRY(xai__convert(e, R, 0, &plain, x->c->err));
+  XAI__TRY(xai__convert_room(e, to, 0, &room, x->c->err));
+  if (room.data != to->data) xai__fill(e, xai__f(&room), xai__count(&room.shape), 0);
+  xai__sum_to(e, &room, &plain, share);
+  return xai__convert_back(e, &room, to, true, x->c->err);
+}
+
 /* gin[k] += share * R, summed where operand k is repeated. */
 static int hand_to(crossing *x, int k, float share) {
   const xai__view *to = &x->gin[k], *R = &x->gout[0];
   xai__shape both;
   if (!to->data) return XAI_OK;
-  if (xai__count(&to->shape) == xai__count(&R->shape)) { /* also in another shape */
+  if (xai__count(&to->shape) == xai__count(&R->shape) && to->blocked == R->blocked) { /* also in another shape */
     xai__add_scaled(x->c->engine, xai__f(to), xai__f(R), xai__stored(R), share);
     return XAI_OK;
   }
@@ -37,6 +49,7 @@ static int hand_to(crossing *x, int k, float share) {
                      "relevance of shape %s cannot pass to operand %d of node '%s' (%s), of shape %s",
                      xai__shape_text(&R->shape).text, k, x->c->node->name, x->c->node->op->type,
                      xai__shape_text(&to->shape).text);
+  if (to->blocked || R->blocked) return sum_blocked(x, to, R, share);
   xai__sum_to(x->c->engine, to, R, share);
   return XAI_OK;
 }
@@ -292,7 +305,8 @@ static unsigned char crossing_reads(const xai__params *params, const xai__step *
     case XAI__CROSS_ROUTE:
       if (winner || !s->node.op->relevance) return vjp_reads(s) | XAI__ANY_LAYOUT;
       break;
-    case XAI__CROSS_NONE: case XAI__CROSS_GATE: return 0;
+    case XAI__CROSS_GATE: return XAI__ANY_LAYOUT;
+    case XAI__CROSS_NONE: return 0;
     default: break;
   }
   return XAI__READS_IN | XAI__READS_OUT;
