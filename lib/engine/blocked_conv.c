@@ -337,7 +337,7 @@ int xai__blocked_adjoint(xai__engine *e, const xai__product *p, const float *pac
   const xai__filters filters = xai__filters_of(p, XAI__PACK_ADJOINT);
   const size_t mark = xai__scratch_mark(e);
   const int status =
-      filters.columns
+      filters.image
           ? xai__blocked_image_adjoint(e, &filters, packed, s, we, g, f, err)
           : convolve(e, &filters, packed, s, xai__identity, we, xai__identity, g, f, err);
   xai__scratch_release(e, mark);

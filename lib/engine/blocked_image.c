@@ -1,16 +1,16 @@
 /* The adjoint of a convolution that reads an image: relevance or gradients of pixels.
  *
  * An image has few channels, which would leave most lanes of a block empty. So the lanes are
- * (tap, channel): a row of s times the weights gives, for each of its positions, what each tap
- * hands on (as a 1x1 convolution would), and these are added up where the taps lie:
- *   g[c][y stride - pad + ky dilation][x ..] += sum over m of w[m][c][ky][kx] s[m][y][x].
- * A task owns some rows of one item of g and meets the rows of s in ascending order. */
+ * pixels of a row, `stride` apart, which see the same columns of the kernel (a phase), and a tile is
+ * all channels by some of them, summed over the channels of s in planes, with zeros beside them:
+ *   g[c][y][x] += sum over m, ky, kx of w[m][c][ky][kx] s[m][(y + pad - ky dilation) / stride][..].
+ * A task owns some rows of one item of g. Pieces of a sum are of one ky. */
 #include <math.h>
 
 #include "engine/blocked_inside.h"
 
 #define ROWS_A_TASK 14
-#define PIECE_BLOCKS 16 /* of 16 terms, of a piece of the sum */
+#define PIECE_TERMS 256 /* of a sum, before it is added up */
 
 typedef struct job {
   const xai__kernels *k;
@@ -19,52 +19,64 @@ typedef struct job {
   const xai__blocked *s, *g;
   const xai__finish *finish;
   const float *w;
-  xai__tile tile;
-  int64_t columns;      /* (tap, channel), full blocks */
+  int64_t *at;           /* of each phase: where its terms lie in planes of one row, for all m and kx */
   int64_t tasks_an_item, rows;
-  int64_t phases, line; /* a row of sums: [phase = x modulo stride][line] */
-  size_t size;          /* floats a thread */
+  int64_t before, pitch; /* zeros before a row of a plane; its floats */
+  int64_t most;          /* rows of s that a task reads */
+  int64_t line;          /* floats of a row of sums: [channel][phase][line] */
+  size_t size;           /* floats a thread */
   float *scratch;
 } job;
 
-/* What one row of s hands on: to[column][w]. lanes: [w][16] of one block, in between. */
-static void columns_of(const job *j, const float *s, float *lanes, float *to) {
-  const int64_t w = j->s->w, tap = 0;
-  float acc[XAI__TILE_PIXELS * XAI__CHUNK] __attribute__((aligned(64)));
-  xai__tile t = j->tile;
-  t.tap = &tap;
-  for (int64_t first = 0; first < j->columns; first += XAI__CHUNK) {
-    t.lanes = (int)at_most(j->columns - first, XAI__CHUNK);
-    const int64_t pieces = ceil_div(w, j->b->half(&t));
-    for (int64_t i = 0; i < pieces; i++) {
-      const int64_t begin = i * w / pieces, n = (i + 1) * w / pieces - begin;
-      const float *const x[2] = {s + begin * XAI__BLOCK, s + begin * XAI__BLOCK};
-      j->b->tile(&t, (int)n, 1, x, NULL, j->w + first * j->f->in, acc);
-      for (int64_t p = 0; p < n; p++)
-        for (int l = 0; l < t.lanes; l += XAI__BLOCK)
-          memcpy(lanes + (l / XAI__BLOCK * w + begin + p) * XAI__BLOCK, acc + p * t.lanes + l,
-                 XAI__BLOCK * sizeof *acc);
+/* Rows [first, end) of s in planes: [row][m][pitch]. */
+static void take_planes(const job *j, int64_t item, int64_t first, int64_t end, float *to) {
+  const xai__blocked *s = j->s;
+  const size_t after = (size_t)(j->pitch - j->before - s->w);
+  for (int64_t row = first; row < end; row++)
+    for (int64_t m = 0; m < s->c; m += XAI__BLOCK) {
+      const int n = (int)at_most(XAI__BLOCK, s->c - m);
+      j->b->separate(xai__blocked_row(s, item, m / XAI__BLOCK, row), n, s->w, to + j->before,
+                     j->pitch, false);
+      for (int c = 0; c < n; c++, to += j->pitch) {
+        memset(to, 0, (size_t)j->before * sizeof *to);
+        memset(to + j->before + s->w, 0, after * sizeof *to);
+      }
     }
-    for (int l = 0; l < t.lanes; l += XAI__BLOCK)
-      j->b->separate(lanes + l * w, XAI__BLOCK, w, to + (first + l) * w, w, false);
-  }
 }
 
-/* The columns of row `row` of s into the sums of rows [begin, end) of g. */
-static void add_columns(const job *j, int64_t row, int64_t begin, int64_t end, const float *columns,
-                        float *sums) {
+/* How many columns of the kernel a phase sees. */
+static int64_t columns_of(const xai__product *p, int64_t phase) {
+  int64_t n = 0;
+  for (int64_t kx = 0; kx < p->kernel[2]; kx++) n += xai__image_phase(p, kx) == phase;
+  return n;
+}
+
+/* Row y of g; planes begin at row `first` of s. */
+static void sum_row(const job *j, int64_t y, const float *planes, int64_t first, float *acc,
+                    float *sums) {
   const xai__product *p = j->f->p;
-  const int64_t w = j->s->w, stride = p->stride[2];
+  const int64_t phases = p->stride[2], M = j->s->c, C = p->c;
+  memset(sums, 0, (size_t)(C * phases * j->line) * sizeof *sums);
   for (int64_t ky = 0; ky < p->kernel[1]; ky++) {
-    const int64_t y = row * p->stride[1] - p->pad[1] + ky * p->dilation[1];
-    if (y < begin || y >= end) continue;
-    for (int64_t kx = 0; kx < p->kernel[2]; kx++)
-      for (int64_t c = 0; c < p->c; c++) {
-        const int64_t at = kx * p->dilation[2];
-        float *to = sums + ((c * j->rows + y - begin) * j->phases + at % stride) * j->line;
-        const float *from = columns + ((ky * p->kernel[2] + kx) * p->c + c) * w;
-        j->k->add_scaled(to + at / stride, from, w, 1);
+    const int64_t down = y + p->pad[1] - ky * p->dilation[1], row = down / p->stride[1];
+    if (down < 0 || down % p->stride[1] || row >= j->s->h) continue;
+    const float *x = planes + (row - first) * M * j->pitch + j->before;
+    const float *w = j->w + ky * p->kernel[2] * M * C;
+    const int64_t *at = j->at;
+    for (int64_t phase = 0; phase < phases; phase++) {
+      const int64_t columns = columns_of(p, phase), n = ceil_div(j->g->w - phase, phases);
+      const int64_t each = at_least(1, PIECE_TERMS / at_least(1, columns));
+      for (int64_t m = 0; m < M && columns; m += each) {
+        const int64_t terms = at_most(each, M - m) * columns;
+        if (n > 0) {
+          j->k->slide((int)C, terms, w, x, at, n, acc, j->line);
+          for (int64_t c = 0; c < C; c++)
+            j->k->add_scaled(sums + (c * phases + phase) * j->line, acc + c * j->line, n, 1);
+        }
+        w += terms * C;
+        at += terms;
       }
+    }
   }
 }
 
@@ -83,15 +95,22 @@ static float finished(const xai__finish *f, float v, int64_t i) {
   }
 }
 
+/* sums: [phase][line] of channel c. */
 static void store_row(const job *j, int64_t item, int64_t c, int64_t y, const float *sums,
                       float *line) {
   const xai__blocked *g = j->g;
   const xai__finish *f = j->finish;
-  const int64_t pad = j->f->p->pad[2], at = ((item * g->c + c) * g->h + y) * g->w;
-  const float *v = sums + pad;
-  if (j->phases > 1) {
-    j->k->weave(sums, j->line, j->phases, pad + g->w, line);
-    v = line + pad;
+  const int64_t phases = j->f->p->stride[2], at = ((item * g->c + c) * g->h + y) * g->w;
+  const float *v = sums;
+  if (phases > 1) {
+    j->k->weave(sums, j->line, phases, g->w, line);
+    v = line;
+  }
+  if (f->form == XAI__TIMES && !f->add) {
+    const xai__epilogue ep = {XAI__MULTIPLY_ADD, f->coef, NULL, f->edit};
+    if (!f->accumulate) memset(g->data + at, 0, (size_t)g->w * sizeof *g->data);
+    j->k->emit(&ep, g->data + at, f->other->data + at, v, g->w);
+    return;
   }
   for (int64_t x = 0; x < g->w; x++) {
     const float sum = f->add ? v[x] + f->add->data[at + x] : v[x];
@@ -104,20 +123,39 @@ static void task(void *ctx, int64_t index, int thread) {
   const job *j = ctx;
   const xai__product *p = j->f->p;
   const int64_t item = index / j->tasks_an_item, begin = index % j->tasks_an_item * j->rows;
-  const int64_t end = at_most(begin + j->rows, j->g->h);
-  const int64_t n_sums = p->c * j->rows * j->phases * j->line;
-  float *sums = j->scratch + (size_t)thread * j->size, *columns = sums + n_sums;
-  float *lanes = columns + j->columns * j->s->w, *line = lanes + XAI__CHUNK * j->s->w;
-  memset(sums, 0, (size_t)n_sums * sizeof *sums);
-  const int64_t reach = (p->kernel[1] - 1) * p->dilation[1], first = begin + p->pad[1] - reach;
-  for (int64_t row = first > 0 ? ceil_div(first, p->stride[1]) : 0;
-       row < j->s->h && row * p->stride[1] - p->pad[1] < end; row++) {
-    columns_of(j, xai__blocked_row(j->s, item, 0, row), lanes, columns);
-    add_columns(j, row, begin, end, columns, sums);
+  const int64_t end = at_most(begin + j->rows, j->g->h), line = p->stride[2] * j->line;
+  const int64_t top = begin + p->pad[1] - (p->kernel[1] - 1) * p->dilation[1];
+  const int64_t first = top > 0 ? ceil_div(top, p->stride[1]) : 0;
+  const int64_t last = end - 1 + p->pad[1] < 0 ? -1 : (end - 1 + p->pad[1]) / p->stride[1];
+  float *sums = j->scratch + (size_t)thread * j->size, *acc = sums + p->c * line;
+  float *woven = acc + p->c * j->line, *planes = woven + line;
+  take_planes(j, item, first, at_most(last + 1, j->s->h), planes);
+  for (int64_t y = begin; y < end; y++) {
+    sum_row(j, y, planes, first, acc, sums);
+    for (int64_t c = 0; c < p->c; c++) store_row(j, item, c, y, sums + c * line, woven);
   }
-  for (int64_t c = 0; c < p->c; c++)
-    for (int64_t y = begin; y < end; y++)
-      store_row(j, item, c, y, sums + (c * j->rows + y - begin) * j->phases * j->line, line);
+}
+
+/* Where the terms lie, and how far they reach beside a row. */
+static int lay_out(xai__engine *e, job *j, xai_error *err) {
+  const xai__product *p = j->f->p;
+  const int64_t phases = p->stride[2], widest = ceil_div(j->g->w, phases);
+  int64_t least = 0, most = 0, *at;
+  if (!(at = xai__scratch(e, (size_t)(j->s->c * p->kernel[2]), sizeof *at, err))) return xai__no_memory(err);
+  for (int64_t kx = 0; kx < p->kernel[2]; kx++) {
+    const int64_t shift = xai__image_shift(p, kx);
+    least = at_most(least, shift);
+    most = at_least(most, shift);
+  }
+  j->at = at;
+  j->before = -least;
+  j->pitch = j->before + at_least(j->s->w, widest + XAI__MAX_VECTOR + most);
+  j->line = widest + XAI__MAX_VECTOR;
+  for (int64_t phase = 0; phase < phases; phase++)
+    for (int64_t m = 0; m < j->s->c; m++)
+      for (int64_t kx = 0; kx < p->kernel[2]; kx++)
+        if (xai__image_phase(p, kx) == phase) *at++ = m * j->pitch + xai__image_shift(p, kx);
+  return XAI_OK;
 }
 
 int xai__blocked_image_adjoint(xai__engine *e, const xai__filters *f, const float *packed,
@@ -127,19 +165,14 @@ int xai__blocked_image_adjoint(xai__engine *e, const xai__filters *f, const floa
   job j = {.k = &e->k, .b = &e->block_kernels, .f = f, .s = s, .g = g, .finish = finish};
   if (xai__blocked_count(g) == 0) return XAI_OK;
   XAI__TRY(xai__blocked_weights(e, f, packed, &we, &j.w, err));
-  const int64_t blocks = ceil_div(f->in, XAI__BLOCK);
-  j.tile = (xai__tile){.blocks = blocks, .last = f->in - (blocks - 1) * XAI__BLOCK,
-                       .plane = xai__blocked_plane(s), .taps = 1, .step = XAI__BLOCK,
-                       .piece = PIECE_BLOCKS, .we = we};
-  j.columns = ceil_div(f->out, XAI__BLOCK) * XAI__BLOCK;
+  XAI__TRY(lay_out(e, &j, err));
   const int threads = xai__pool_threads(e->pool);
   j.rows = at_least(1, at_most(ceil_div(g->h, threads), ROWS_A_TASK));
   j.tasks_an_item = ceil_div(g->h, j.rows);
-  j.phases = p->stride[2];
-  const int64_t far = s->w + (p->kernel[2] - 1) * p->dilation[2] / j.phases;
-  j.line = at_least(far, ceil_div(p->pad[2] + g->w, j.phases)) + 1;
-  j.size = (size_t)(p->c * j.rows * j.phases * j.line + (j.columns + XAI__CHUNK) * s->w +
-                    p->pad[2] + g->w + 64) / 16 * 16;
+  const int64_t reach = (p->kernel[1] - 1) * p->dilation[1] + j.rows;
+  j.most = at_most(s->h, reach / p->stride[1] + 1);
+  j.size = (size_t)(p->c * (p->stride[2] + 1) * j.line + p->stride[2] * j.line +
+                    j.most * s->c * j.pitch + 15) / 16 * 16;
   j.scratch = xai__scratch(e, (size_t)threads * j.size, sizeof *j.scratch, err);
   if (!j.scratch) return xai__no_memory(err);
   xai__pool_run(e->pool, g->n * j.tasks_an_item, task, &j);

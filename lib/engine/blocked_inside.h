@@ -22,7 +22,7 @@ void xai__blocked_clear_border(const xai__blocked *b, int64_t item, int64_t bloc
  * merged until they fill blocks (zeros between them); depthwise: `groups` blocks, 1 in, 16 out. */
 typedef struct xai__filters {
   const xai__product *p;
-  bool adjoint, depthwise, columns; /* columns: out is (tap, channel) of an image, no taps */
+  bool adjoint, depthwise, image; /* image: the adjoint of one, which writes it */
   int64_t groups, in, out;
   xai__geometry geometry;
 } xai__filters;
@@ -76,7 +76,15 @@ void xai__gather_finish(const xai__gather *g, const xai__finish_run *row, int64_
 bool xai__winograd_serves(const xai__gather *g);
 int xai__winograd(xai__engine *e, const xai__gather *g, xai_error *err);
 
-/* The adjoint of a convolution that reads an image (columns). */
+/* The adjoint of a convolution that reads an image. Packed [ky][phase][m][kx of the phase][c]: pixel
+ * `phase` + stride i of a row sees those kx that have its phase, at s[i + shift]. */
+static inline int64_t xai__image_phase(const xai__product *p, int64_t kx) {
+  const int64_t v = (kx * p->dilation[2] - p->pad[2]) % p->stride[2];
+  return v < 0 ? v + p->stride[2] : v;
+}
+static inline int64_t xai__image_shift(const xai__product *p, int64_t kx) {
+  return (xai__image_phase(p, kx) + p->pad[2] - kx * p->dilation[2]) / p->stride[2];
+}
 int xai__blocked_image_adjoint(xai__engine *e, const xai__filters *f, const float *packed,
                                const xai__blocked *s, xai__edit we, const xai__blocked *g,
                                const xai__finish *finish, xai_error *err);

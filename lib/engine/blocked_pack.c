@@ -47,13 +47,12 @@ xai__filters xai__filters_of(const xai__product *p, xai__pack_form form) {
   f.groups = p->groups / merged;
   f.in = merged * (f.adjoint ? p->m : p->c);
   f.out = merged * (f.adjoint ? p->c : p->m);
-  f.columns = f.adjoint && xai__blocked_image(p);
-  if (f.columns) f.out *= p->kernel[1] * p->kernel[2];
+  f.image = f.adjoint && xai__blocked_image(p);
   return f;
 }
 
 int64_t xai__filters_phases(const xai__filters *f) {
-  if (f->columns) return 1;
+  if (f->image) return 1;
   return xai__axis_phases(&f->geometry, 1) * xai__axis_phases(&f->geometry, 2);
 }
 
@@ -65,13 +64,13 @@ void xai__filters_axes(const xai__filters *f, int64_t phase, xai__axis axis[2]) 
 
 int64_t xai__filters_taps(const xai__filters *f, int64_t phase) {
   xai__axis axis[2];
-  if (f->columns) return 1;
+  if (f->image) return f->p->kernel[1] * f->p->kernel[2];
   xai__filters_axes(f, phase, axis);
   return axis[0].taps * axis[1].taps;
 }
 
 static int64_t size_of_tap(const xai__filters *f) {
-  return f->groups * f->in * round_up(f->out, XAI__BLOCK);
+  return f->groups * f->in * (f->image ? f->out : round_up(f->out, XAI__BLOCK));
 }
 
 int64_t xai__filters_offset(const xai__filters *f, int64_t phase) {
@@ -127,10 +126,6 @@ static float weight(const xai__filters *f, xai__edit we, int64_t g, int64_t o, i
     if (small >= p->groups) return 0;
     return xai__edited(we, p->w[small * taps + t]);
   }
-  if (f->columns) {
-    t = o / p->c;
-    o %= p->c;
-  }
   large = g * (f->adjoint ? f->out : f->in) + (f->adjoint ? o : i);
   small = g * (f->adjoint ? f->in : f->out) + (f->adjoint ? i : o);
   if (large / p->c != small / p->m) return 0;
@@ -140,7 +135,6 @@ static float weight(const xai__filters *f, xai__edit we, int64_t g, int64_t o, i
 /* The kernel element of a phase's tap. */
 static int64_t element_of(const packing *j, int64_t t) {
   const xai__axis *y = &j->axis[0], *x = &j->axis[1];
-  if (j->f->columns) return 0;
   return (y->tap + t / x->taps * y->tap_step) * j->f->p->kernel[2] + x->tap +
          t % x->taps * x->tap_step;
 }
@@ -176,14 +170,14 @@ static void turn_channels(const packing *j, int64_t g, int64_t first, int lanes,
 static bool turns(const packing *j) {
   const xai__filters *f = j->f;
   const xai__product *p = f->p;
-  return !f->depthwise && !f->columns && f->groups == p->groups &&
+  return !f->depthwise && f->groups == p->groups &&
          xai__edit_is_identity(j->we) && p->kernel[1] * p->kernel[2] <= MOST_TAPS;
 }
 
 static void pack_chunk(const packing *j, int64_t g, int64_t chunk) {
   const xai__filters *f = j->f;
   const xai__axis *y = &j->axis[0], *x = &j->axis[1];
-  const int64_t taps = f->columns ? 1 : y->taps * x->taps;
+  const int64_t taps = y->taps * x->taps;
   const int64_t out = round_up(f->out, XAI__BLOCK), first = chunk * XAI__CHUNK;
   const int64_t lanes = out - first < XAI__CHUNK ? out - first : XAI__CHUNK;
   float *to = j->to + (g * out + first) * f->in * taps;
@@ -209,9 +203,23 @@ static void pack_chunks(void *ctx, int64_t begin, int64_t end) {
   for (int64_t i = begin; i < end; i++) pack_chunk(j, i / j->chunks, i % j->chunks);
 }
 
+static void pack_image(const xai__filters *f, xai__edit we, float *to) {
+  const xai__product *p = f->p;
+  for (int64_t ky = 0; ky < p->kernel[1]; ky++)
+    for (int64_t phase = 0; phase < p->stride[2]; phase++)
+      for (int64_t m = 0; m < p->m; m++)
+        for (int64_t kx = 0; kx < p->kernel[2]; kx++)
+          for (int64_t c = 0; c < p->c && xai__image_phase(p, kx) == phase; c++)
+            *to++ = weight(f, we, 0, c, m, ky * p->kernel[2] + kx);
+}
+
 void xai__pack_edited(xai__engine *e, const xai__filters *f, xai__edit we, float *to) {
   const int64_t phases = xai__filters_phases(f);
   packing j = {.k = &e->k, .f = f, .we = we, .to = to};
+  if (f->image) {
+    pack_image(f, we, to);
+    return;
+  }
   j.chunks = ceil_div(f->out, XAI__CHUNK);
   for (j.phase = 0; j.phase < phases; j.phase++) {
     xai__filters_axes(f, j.phase, j.axis);
@@ -231,7 +239,8 @@ int xai__blocked_weights(xai__engine *e, const xai__filters *f, const float *pac
                          const float **w, xai_error *err) {
   const int64_t n = xai__filters_offset(f, xai__filters_phases(f));
   *w = packed;
-  if (xai__edit_is_identity(*we) || (we->form == XAI__LINEAR && n > FEW_WEIGHTS)) return XAI_OK;
+  const bool few = f->image || n <= FEW_WEIGHTS;
+  if (xai__edit_is_identity(*we) || (we->form == XAI__LINEAR && !few)) return XAI_OK;
   float *to = xai__scratch(e, (size_t)n, sizeof *to, err);
   if (!to) return xai__no_memory(err);
   if (we->form == XAI__LINEAR) {

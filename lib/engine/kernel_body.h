@@ -418,6 +418,7 @@ INLINE void slide_rows(const int R, const int most, int64_t k, const float *w, c
   for (; vectors >= N; vectors -= N, x += N * VECTOR, acc += N * VECTOR)               \
     slide_of(R, N, k, w, x, at, acc, acc_row);
   if (most >= 8) SLIDE(8)
+  if (most == 7) SLIDE(7)
   if (most >= 4) SLIDE(4)
   SLIDE(2)
   SLIDE(1)
@@ -431,7 +432,7 @@ static void slide(int rows, int64_t k, const float *w, const float *x, const int
   else if (rows == 2)
     slide_rows(2, 4, k, w, x, at, n, acc, acc_row);
   else if (rows == 3)
-    slide_rows(3, few, k, w, x, at, n, acc, acc_row);
+    slide_rows(3, few == 4 ? 7 : few, k, w, x, at, n, acc, acc_row);
   else
     slide_rows(4, few, k, w, x, at, n, acc, acc_row);
 }
