@@ -228,6 +228,11 @@ static double finished(const problem *q, int64_t i, double v, double *slack) {
     if (!(q->other[i] > 0)) *slack = 0;
     return q->other[i] > 0 ? v : 0;
   }
+  if (f->form == XAI__STAB) {
+    const double e = (double)f->stabilizer;
+    *slack += fabs(v) <= *slack ? 2 * e : 1e-7 * e;
+    return v + (v >= 0 ? e : -e);
+  }
   if (f->form == XAI__DIVIDE) {
     const double e = (double)f->stabilizer, d = v + (v >= 0 ? e : -e);
     if (q->by && !(f->by_sign * q->by[i] > 0)) {
@@ -401,7 +406,8 @@ static problem winograd_problem(bool divide) {
   q.we = divide ? edits[1] : edits[chance() % 5];
   q.be = divide ? edits[1] : edits[0];
   for (int64_t i = 0; divide && i < count(q.in); i++) q.x[i] = fabsf(q.x[i]);
-  q.f = (xai__finish){.form = divide ? XAI__DIVIDE : chance() % 2 ? XAI__KEEP : XAI__TIMES,
+  const unsigned forms[] = {XAI__KEEP, XAI__TIMES, XAI__STAB, XAI__DIVIDE};
+  q.f = (xai__finish){.form = forms[2 * divide + (int)(chance() % 2)],
                       .winograd = true, .coef = 1, .edit = edits[0], .stabilizer = 1e-6f};
   return q;
 }

@@ -98,13 +98,14 @@ END_TEST
 START_TEST(the_bill_is_paid) {
   static const char *const some[] = {NULL, "gradient", "lrp-0", "lrp-gamma", "lrp-alpha-beta"};
   for (int64_t items = 1; items <= 64; items *= 64)
-    for (int m = 0; m < (XAI_LRP ? 5 : 2); m++) {
+    for (int k = 0; k < (XAI_LRP ? 10 : 4); k++) {
+      const int m = k / 2;
       purse c = FULL;
       net n = {graph_open(models[_i].text), NULL};
       xai_options o = options_of(&c, 1);
       ck_assert_msg(!xai_session_create(n.g, &o, &n.s, &net_error), "%s", net_error.text);
       inputs in = inputs_of(&n, items, 1);
-      ask a = {some[m], .x = {in.x[0], in.x[1]}};
+      ask a = {some[m], .x = {in.x[0], in.x[1]}, .top = m && k % 2 ? 3 : 0};
       long long before = c.now;
       int64_t bill;
       ck_assert_msg(!ask_status(&n, a, NULL, &bill, &net_error), "%s", net_error.text);
@@ -112,8 +113,8 @@ START_TEST(the_bill_is_paid) {
       xai_result *r = explain(&n, a);
       long long paid = c.most - before;
       ck_assert_msg(paid <= bill && bill <= 2 * paid + (1 << 20),
-                    "%s %s, %lld items: a bill of %lld, %lld taken", models[_i].name,
-                    some[m] ? some[m] : "run", (long long)items, (long long)bill, paid);
+                    "%s %s, %lld items, %d targets: a bill of %lld, %lld taken", models[_i].name,
+                    some[m] ? some[m] : "run", (long long)items, (int)a.top, (long long)bill, paid);
       xai_session_free(n.s);
       xai_graph_free(n.g);
       xai_result_free(r);

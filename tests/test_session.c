@@ -9,7 +9,8 @@ static const char *const methods[] = {
     "smoothgrad,samples=3", "occlusion,window=2,stride=1", "grad-cam", "deeplift-rescale",
     "deeplift-revealcancel", /* without LRP */
     "lrp-0", "lrp-gamma", "lrp-alpha-beta", "lrp-flat", "lrp-w-square,bias=zero", "epsilon-plus",
-    "deep-taylor", "lrp-epsilon,maxpool=proportional", "cp-lrp"};
+    "deep-taylor", "lrp-epsilon,maxpool=proportional", "cp-lrp", "epsilon-alpha2-beta1,bias=zero",
+    "epsilon-gamma-box,low=-9,high=9"};
 enum { GRADIENTS = 10, METHODS = sizeof methods / sizeof *methods };
 
 /* Whether the library was built with method i and the network can be explained by it. */
@@ -72,31 +73,68 @@ START_TEST(a_batch_is_its_items) {
 }
 END_TEST
 
+/* More targets than a sweep serves at a time, together and alone. */
+static void expect_each_alone(const char *name, const net *n, const net *other, ask a, int m) {
+  enum { TARGETS = 19, KINDS = 4 };
+  const int64_t given[TARGETS] = {1, 0, 2, -1, 2, 1}, length = TARGETS; /* and zeros */
+  xai_tensor *many = tensor_of(XAI_I64, 1, &length, given);
+  int64_t count, size = 0;
+  float *alone[KINDS];
+  a.target = many;
+  float *all = relevance(n, a, &count);
+  for (int k = 0; k < KINDS; k++) {
+    xai_tensor *one = INTS(1, given[k]);
+    a.target = one;
+    alone[k] = relevance(other, a, &size);
+    xai_tensor_free(one);
+  }
+  ck_assert_int_eq(size * TARGETS, count);
+  for (int t = 0; t < TARGETS; t++) {
+    char what[120];
+    int k = 0;
+    while (given[k] != given[t]) k++;
+    snprintf(what, sizeof what, "%s %s, target %d", name, methods[m], t);
+    expect_bits(what, alone[k], all + t * size, size);
+  }
+  for (int k = 0; k < KINDS; k++) free(alone[k]);
+  free(all);
+  xai_tensor_free(many);
+}
+
 START_TEST(many_targets_are_each_alone) {
-  enum { TARGETS = 3 };
-  net n = net_open(models[_i].text, 1);
+  net n = net_open(models[_i].text, 1 + _i % 4);
   inputs in = inputs_of(&n, 2, 4);
-  xai_tensor *three = INTS(TARGETS, 1, 0, 2);
+  xai_tensor *three = INTS(3, 0, 1, 2);
   for (int m = 0; m < METHODS; m++) {
     ask a = {methods[m], .x = {in.x[0], in.x[1]}, .target = three};
-    int64_t count, size;
-    if (!is_served(&n, a, m)) continue;
-    float *all = relevance(&n, a, &count);
-    for (int k = 0; k < TARGETS; k++) {
-      char what[120];
-      snprintf(what, sizeof what, "%s %s, target %d", models[_i].name, methods[m], k);
-      xai_tensor *one = INTS(1, ((const int64_t *)xai_tensor_data(three))[k]);
-      a.target = one;
-      float *alone = relevance(&n, a, &size);
-      ck_assert_int_eq(size * TARGETS, count);
-      expect_bits(what, alone, all + k * size, size);
-      xai_tensor_free(one);
-      free(alone);
-    }
-    free(all);
+    if (is_served(&n, a, m)) expect_each_alone(models[_i].name, &n, &n, a, m);
   }
   xai_tensor_free(three);
   inputs_free(&in);
+  net_close(&n);
+}
+END_TEST
+
+/* Layers of which only some targets are served at a time; others that Winograd's sums serve. */
+START_TEST(many_targets_of_large_layers_are_each_alone) {
+  net n = net_open(
+      "opset 13; input x N,3,40,40; const a 32,3,3,3 ~1; const b 32 ~2; const c 40,32,3,3 ~3;"
+      "const d 40 ~4; const e 40,40,3,3 ~5; const f 4000,20 ~6; const g 20 ~7; const h 20,4 ~8;"
+      "output y; i = Conv(x, a, b) pads=[1,1,1,1]; j = Relu(i); k = Conv(j, c, d) pads=[1,1,1,1];"
+      "l = Relu(k); m = MaxPool(l) kernel_shape=[2,2] strides=[2,2];"
+      "o = Conv(m, e) pads=[1,1,1,1]; p = Add(o, m); q = Relu(p);"
+      "r = AveragePool(q) kernel_shape=[2,2] strides=[2,2]; s = Flatten(r); t = Gemm(s, f, g);"
+      "u = Relu(t); y = MatMul(u, h)", 2);
+  net one = {n.g, session_open(n.g, 1)};
+  inputs in = inputs_of(&n, 1, 4);
+  for (int m = 0; m < METHODS; m++) {
+    ask a = {methods[m], .x = {in.x[0]}};
+    const bool slow = strchr(methods[m], '=') && m < GRADIENTS; /* or for each target apart */
+    if (!slow && strcmp(methods[m], "taylor") && is_served(&n, a, m))
+      expect_each_alone("large", &n, &one, a, m);
+  }
+  inputs_free(&in);
+  xai_session_free(one.s);
   net_close(&n);
 }
 END_TEST
@@ -389,6 +427,7 @@ int main(void) {
   TCase *tc = tcase_create("session");
   tcase_add_loop_test(tc, a_batch_is_its_items, 0, MODELS);
   tcase_add_loop_test(tc, many_targets_are_each_alone, 0, MODELS);
+  tcase_add_test(tc, many_targets_of_large_layers_are_each_alone);
   tcase_add_loop_test(tc, threads_and_sessions_do_not_show, 0, MODELS);
   tcase_add_test(tc, a_small_input_shapes_the_result);
   tcase_add_loop_test(tc, large_work_is_the_same_on_threads, 0, 2);

@@ -334,9 +334,11 @@ INLINE V edited_value(xai__edit e, V v) {
   return v * select_positive(v, SPLAT(e.pos), SPLAT(e.neg));
 }
 
+INLINE V stabilized(V v, V e) { return v + select_positive(-v, -e, e); }
+
 /* R / stab(v, e), 0 where the denominator is 0. */
 INLINE V stabilized_ratio(V r, V v, V e) {
-  const V d = v + select_positive(-v, -e, e), size = MAX(d, -d);
+  const V d = stabilized(v, e), size = MAX(d, -d);
   return select_positive(size, r / d, size);
 }
 
@@ -347,6 +349,10 @@ INLINE V finished(const int form, const xai__finish *f, bool guarded, V v, const
   if (form == XAI__BEND) return edited_value(f->edit, v);
   if (form == XAI__TIMES) return SPLAT(f->coef) * edited_value(f->edit, load(other)) * v;
   if (form == XAI__GATE) return select_positive(load(other), v, zero);
+  if (form == XAI__STAB) {
+    const V d = stabilized(v, SPLAT(f->stabilizer));
+    return guarded ? select_positive(MAX(v, -v), d, v) : d;
+  }
   if (form == XAI__DIVIDE) {
     const V ratio = SPLAT(f->coef) * stabilized_ratio(load(other), v, SPLAT(f->stabilizer));
     v = guarded ? select_positive(MAX(v, -v), ratio, v) : ratio;
@@ -388,7 +394,7 @@ INLINE void finish_as(const int form, const bool plain, const xai__finish_run *r
 static void finish(const xai__finish_run *r, int pixels, const float *acc, int64_t acc_step) {
   const bool plain = !r->add && !r->f->accumulate && r->lanes == XAI__BLOCK;
   switch (r->f->form) {
-    FINISH_CASE(XAI__CLIP) FINISH_CASE(XAI__BEND) FINISH_CASE(XAI__DIVIDE)
+    FINISH_CASE(XAI__CLIP) FINISH_CASE(XAI__BEND) FINISH_CASE(XAI__STAB) FINISH_CASE(XAI__DIVIDE)
     FINISH_CASE(XAI__TIMES) FINISH_CASE(XAI__GATE)
     default: FINISH_AS(XAI__KEEP)
   }

@@ -27,7 +27,7 @@ typedef struct xai__tile {
 typedef struct xai__finish_run {
   const xai__finish *f;
   int lanes;         /* that the block has; the others become 0 */
-  bool guarded;      /* DIVIDE: 0 where v is 0 */
+  bool guarded;      /* STAB, DIVIDE: 0 where v is 0 */
   const float *bias; /* 16, or NULL */
   float *z;
   const float *add, *other, *by;

@@ -135,7 +135,8 @@ static void finish_band(const winograd *j, int64_t band, int64_t group, int64_t 
                         const float *m) {
   const xai__gather *g = j->g;
   const int64_t top = band % j->down * 4, rows = at_most(4, g->axis[0].count - top);
-  const float guard = g->finish->form == XAI__DIVIDE ? LEAST_OF_TILE : 0;
+  const bool divides = g->finish->form == XAI__DIVIDE || g->finish->form == XAI__STAB;
+  const float guard = divides ? LEAST_OF_TILE : 0;
   const float *bias = g->bias ? g->bias + block * XAI__BLOCK : NULL;
   xai__line line[4];
   float y[16 * XAI__BLOCK] __attribute__((aligned(64)));

@@ -23,7 +23,7 @@ static int copy(xai__engine *e, const xai__view *from, const xai__view *to, xai_
     xai__blocked_to_plain(e, &a, xai__f(to), false);
   } else { /* to another border */
     size_t mark = xai__scratch_mark(e);
-    float *plain = xai__scratch(e, (size_t)xai__count(&from->shape), sizeof *plain, err);
+    float *plain = xai__scratch(e, (size_t)(xai__count(&from->shape) * xai__times(from)), sizeof *plain, err);
     if (!plain) return err->status;
     xai__blocked_to_plain(e, &a, plain, false);
     xai__blocked_from_plain(e, plain, &b);

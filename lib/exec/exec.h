@@ -13,6 +13,7 @@ enum xai__reading {
   XAI__HANDS_ON = 4, /* reads nothing: step->operand gets what came to result 0, element for element */
   XAI__ANY_LAYOUT = 8, /* takes blocked views where its operator does, or is linear */
   XAI__BEGINS = 16,    /* sets what it is the first to write (xai__view.fresh); else that is zeroed */
+  XAI__ALL_TARGETS = 32, /* takes the relevance of several targets (xai__view.times); else it is called for each */
   XAI__FORGIVES = 64   /* an error of Winograd's size in its results does no harm */
 };
 static inline unsigned char xai__op_vjp_reads(const xai__op *op) {
@@ -47,6 +48,7 @@ typedef struct xai__plan_request {
   bool everything; /* relevance of every value, not only on the way to `at` (ledger) */
   int source, n_at;
   const int *at;
+  int64_t targets; /* that will be asked for; the plan takes as many at a time as memory allows */
   xai__winograd_use winograd;
   xai__reads_fn reads; /* NULL: every step reads everything */
   void *reads_user;
@@ -93,6 +95,7 @@ typedef struct xai__plan {
   xai__layer *layer;    /* per step */
   int *step;        /* steps to cross, in the order of the forward sweep */
   int n_steps;
+  int64_t targets;      /* that a reverse sweep serves, at most: their relevances lie one after the other */
   int64_t *grad_offset; /* per value: of its relevance in the buffer, -1: has none */
   int *grad_owner;      /* per value: the value whose relevance it shares (itself as a rule) */
   bool *grad_written;   /* per value, during a sweep */
@@ -122,6 +125,13 @@ void xai__plan_take_buffer(xai__plan *p, xai__plan *from);
  * buffer where it has none. */
 int xai__forward(xai__plan *p, void *const *data, const xai__watch *w, xai_error *err);
 
+/* How many of `targets` a step had better serve at a time, with so many bytes on its two sides. */
+#define XAI__TOGETHER ((int64_t)4 << 20) /* bytes: more are not near */
+static inline int64_t xai__together(int64_t in, int64_t out, int64_t targets) {
+  const int64_t most = XAI__TOGETHER / ((in > out ? in : out) + 1);
+  return most < 1 ? 1 : most < targets ? most : targets;
+}
+
 /* How one step hands on what came to its results: gin[i] += ... for each gin[i] with data. */
 typedef int (*xai__cross_fn)(void *user, const xai__step *step, xai__call *c,
                              const xai__view *gout, const xai__view *gin);
@@ -131,10 +141,12 @@ typedef int (*xai__cross_fn)(void *user, const xai__step *step, xai__call *c,
 int xai__step_vjp(xai__plan *p, const xai__step *step, xai__call *c, const xai__view *gout,
                   const xai__view *gin);
 
-/* The relevance of a value: there after xai__reverse for `at`, to be filled for `source` before. */
-float *xai__plan_grad(const xai__plan *p, int value);
-/* From the source's relevance, already filled, to all of `at` (zero where nothing came). */
-int xai__reverse(xai__plan *p, xai__cross_fn cross, void *user, const xai__watch *w,
+/* The relevance of a value: there after xai__reverse for `at`, to be filled for `source` before. target:
+ * of the sweep's. */
+float *xai__plan_grad(const xai__plan *p, int value, int64_t target);
+/* From the source's relevance, already filled, to all of `at` (zero where nothing came), step by step for
+ * all of `targets` (at most plan->targets). */
+int xai__reverse(xai__plan *p, int64_t targets, xai__cross_fn cross, void *user, const xai__watch *w,
                  xai_error *err);
 
 #endif

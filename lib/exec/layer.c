@@ -321,7 +321,7 @@ static int packed(const xai__layer_use *u, xai__pack_form form, xai__edit *we, c
 
 int xai__layer_open(xai__plan *plan, const xai__step *step, xai__layer *l, xai__call *c,
                     xai__layer_use *u) {
-  *u = (xai__layer_use){.plan = plan, .step = step, .layer = l, .call = c};
+  *u = (xai__layer_use){.plan = plan, .step = step, .layer = l, .call = c, .times = 1};
   XAI__TRY(step->node.op->product(c, &u->p, &u->x));
   u->blocked = plan->native[step->origin];
   if (is_folded(step)) {
@@ -357,10 +357,22 @@ int xai__layer_room(const xai__layer_use *u, const xai__view *v, xai__side_of si
   return xai__convert_room(u->call->engine, v, layout_of(u, v, side), room, u->call->err);
 }
 
+int64_t xai__layer_together(const xai__layer_use *u, int64_t targets) {
+  if (u->p.w_batches > 1) return 1;
+  const int64_t in = xai__stored(&u->call->in[u->x]), out = xai__stored(&u->call->out[0]);
+  return xai__together(in * (int64_t)sizeof(float), out * (int64_t)sizeof(float), targets);
+}
+
 typedef struct finish_job {
   const xai__finish *f;
-  float *z;
+  const float *z;
+  float *s;
 } finish_job;
+
+static void stabilize(void *ctx, int64_t begin, int64_t end) {
+  const finish_job *j = ctx;
+  for (int64_t i = begin; i < end; i++) j->s[i] = xai__stab(j->z[i], j->f->stabilizer);
+}
 
 static void divide(void *ctx, int64_t begin, int64_t end) {
   const finish_job *j = ctx;
@@ -368,12 +380,13 @@ static void divide(void *ctx, int64_t begin, int64_t end) {
   const float *R = f->other->data, *by = f->by ? f->by->data : NULL;
   for (int64_t i = begin; i < end; i++) {
     bool served = !by || f->by_sign * by[i] > 0;
-    j->z[i] = served ? f->coef * xai__ratio(R[i], xai__stab(j->z[i], f->stabilizer)) : 0;
+    j->s[i] = served ? f->coef * xai__ratio(R[i], xai__stab(j->z[i], f->stabilizer)) : 0;
   }
 }
 
-void xai__layer_divide(xai__engine *e, const xai__blocked *z, const xai__finish *f) {
-  xai__parallel(e, xai__blocked_count(z), 4096, divide, &(finish_job){f, z->data});
+void xai__layer_divide(xai__engine *e, const xai__blocked *z, const xai__finish *f, float *s) {
+  finish_job j = {f, z->data, s};
+  xai__parallel(e, xai__blocked_count(z), 4096, f->form == XAI__STAB ? stabilize : divide, &j);
 }
 
 /* The weights of a matrix product in panels, where there are rows enough to be worth a copy; without
@@ -424,7 +437,7 @@ static int plain_forward(const xai__layer_use *u, const xai__blocked *x, xai__ed
                                 onto ? xai__add_to : xai__set, u->call->err));
   if (f->add && f->add->data != z->data)
     xai__add_scaled(e, z->data, f->add->data, xai__blocked_count(z), 1);
-  if (f->form == XAI__DIVIDE) xai__layer_divide(e, z, f);
+  if (f->form == XAI__DIVIDE || f->form == XAI__STAB) xai__layer_divide(e, z, f, z->data);
   return XAI_OK;
 }
 
@@ -439,17 +452,19 @@ int xai__layer_forward(const xai__layer_use *u, const xai__blocked *x, xai__edit
 int xai__layer_adjoint(const xai__layer_use *u, const xai__blocked *s, xai__edit we,
                        const xai__blocked *g, const xai__finish *f) {
   xai__engine *e = u->call->engine;
+  xai__product p = u->p;
   const float *w;
+  if (!u->blocked) XAI__TRY(in_place(u, &p));
+  p.n *= u->times;
+  p.batch *= u->times;
   if (u->blocked) {
     XAI__TRY(packed(u, XAI__PACK_ADJOINT, &we, &w));
-    return xai__blocked_adjoint(e, &u->p, w, s, we, g, f, u->call->err);
+    return xai__blocked_adjoint(e, &p, w, s, we, g, f, u->call->err);
   }
   xai__epilogue ep = f->accumulate ? xai__add_to : xai__set;
   if (f->form == XAI__TIMES) {
     if (!f->accumulate) xai__fill(e, g->data, xai__blocked_count(g), 0);
     ep = (xai__epilogue){XAI__MULTIPLY_ADD, f->coef, f->other->data, f->edit};
   }
-  xai__product p;
-  XAI__TRY(in_place(u, &p));
   return xai__product_adjoint(e, &p, s->data, we, g->data, ep, u->call->err);
 }

@@ -14,11 +14,15 @@ typedef struct xai__layer_use {
   xai__product p; /* the bias may be taken out; the weights are the layer's affair */
   int x;          /* the input operand */
   bool blocked;
+  int64_t times;  /* targets that the adjoint serves in one product: items after each other */
 } xai__layer_use;
 
 /* l: of this step and plan. */
 int xai__layer_open(xai__plan *plan, const xai__step *step, xai__layer *l, xai__call *c,
                     xai__layer_use *u);
+
+/* How many of `targets` the adjoint had better serve at a time: the fewer the larger their tensors. */
+int64_t xai__layer_together(const xai__layer_use *u, int64_t targets);
 
 /* A view in the layout that the layer works in: as x, as z (or what is added to it), which may have any
  * border, or as s, which its adjoint reads. */
@@ -27,13 +31,13 @@ int xai__layer_take(const xai__layer_use *u, const xai__view *v, xai__side_of si
 /* Room for one, to be handed over with xai__convert_back; v itself where the layouts are the same. */
 int xai__layer_room(const xai__layer_use *u, const xai__view *v, xai__side_of side, xai__view *room);
 
-/* z = finish(we(w) xe(x) + be(b)); forms KEEP and DIVIDE (CLIP and BEND: blocked only). `add` may be z. */
+/* z = finish(we(w) xe(x) + be(b)); forms KEEP, STAB, DIVIDE (CLIP and BEND: blocked only). `add` may be z. */
 int xai__layer_forward(const xai__layer_use *u, const xai__blocked *x, xai__edit xe, xai__edit we,
                        xai__edit be, const xai__blocked *z, const xai__finish *f);
-/* g = finish(we(w)' s); forms KEEP and TIMES. */
+/* g = finish(we(w)' s), of u->times targets; forms KEEP and TIMES. */
 int xai__layer_adjoint(const xai__layer_use *u, const xai__blocked *s, xai__edit we,
                        const xai__blocked *g, const xai__finish *f);
-/* The DIVIDE of a finish alone, in place; all of one layout. */
-void xai__layer_divide(xai__engine *e, const xai__blocked *z, const xai__finish *f);
+/* The STAB or DIVIDE of a finish alone, from z to s (which may be z); all of one layout. */
+void xai__layer_divide(xai__engine *e, const xai__blocked *z, const xai__finish *f, float *s);
 
 #endif

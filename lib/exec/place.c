@@ -89,25 +89,52 @@ static int assign_offsets(xai__planner *q, block *blocks, int n_blocks, int n_ti
   return XAI_OK;
 }
 
-int xai__plan_place(xai__planner *q) {
+/* Places values, and the relevances of `targets`. */
+static int place(xai__planner *q, int64_t targets) {
   xai__plan *p = q->p;
   const xai_graph *g = p->graph;
   int n = 0, n_times = p->n_units + p->n_steps + 1;
   block *blocks = xai__plan_new(q, 2 * (size_t)g->n_values, sizeof *blocks);
   if (!blocks) return q->err->status;
   int64_t total = 0;
+  p->targets = targets;
+  p->bytes = 0;
   for (int v = 0; v < g->n_values; v++) {
-    int64_t bytes = 0;
+    int64_t bytes = 0, all;
     if (q->birth[v] < 0 && q->grad_birth[v] < 0) continue;
     if (!xai__mul(xai__stored(&p->value[v]), (int64_t)xai__dtype_size(p->value[v].dtype),
                   &bytes) ||
-        !xai__add(total, 2 * (bytes + ALIGN), &total))
+        !xai__mul(bytes, targets, &all) || !xai__add(total, 2 * (all + ALIGN), &total))
       return xai__fail(q->err, XAI_E_LIMIT, g->values[v].name, "the tensors need too much memory");
     bytes = (bytes + ALIGN) / ALIGN * ALIGN;
+    all = (all + ALIGN) / ALIGN * ALIGN;
     if (q->birth[v] >= 0)
       blocks[n++] = (block){0, bytes, q->birth[v], q->death[v], &p->offset[v]};
     if (q->grad_birth[v] >= 0)
-      blocks[n++] = (block){0, bytes, q->grad_birth[v], q->grad_death[v], &p->grad_offset[v]};
+      blocks[n++] = (block){0, all, q->grad_birth[v], q->grad_death[v], &p->grad_offset[v]};
   }
   return assign_offsets(q, blocks, n, n_times);
+}
+
+/* How many targets' relevances fit what is allowed on top of one. */
+static int64_t targets_that_fit(const xai__planner *q) {
+  enum { MOST = 16, MEGABYTES = 128 };
+  const xai__plan *p = q->p;
+  int64_t one = 1, live = 0;
+  const int64_t room = (xai__memory_room(xai__engine_memory(p->engine)) - p->bytes - xai__plan_scratch(p, MOST)) / 2;
+  for (int time = p->n_units; time <= p->n_units + p->n_steps; time++, live = 0) {
+    for (int v = 0; v < p->graph->n_values; v++)
+      if (q->grad_birth[v] >= 0 && q->grad_birth[v] <= time && time < q->grad_death[v])
+        live += xai__stored(&p->value[v]) * (int64_t)sizeof(float);
+    if (one < live) one = live;
+  }
+  const int64_t more = (room < MEGABYTES << 20 ? room : MEGABYTES << 20) / one;
+  const int64_t wanted = q->r->targets < MOST ? q->r->targets : MOST;
+  return more < 0 ? 1 : more < wanted ? more + 1 : wanted;
+}
+
+int xai__plan_place(xai__planner *q) {
+  XAI__TRY(place(q, 1));
+  const int64_t targets = q->r->targets > 1 ? targets_that_fit(q) : 1;
+  return targets > 1 ? place(q, targets) : XAI_OK;
 }

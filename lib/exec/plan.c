@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "exec/planner.h"
+#include "op/blocked.h"
 
 void *xai__plan_new(xai__planner *q, size_t n, size_t size) {
   return xai__arena_new(&q->p->arena, n + 1, size, q->err);
@@ -152,7 +153,7 @@ static int drop_branches(xai__planner *q) {
 static int64_t bytes_of(const xai__plan *p, const int *v, int n) {
   int64_t count = 0;
   for (int k = 0; k < n; k++)
-    if (v[k] >= 0) count += xai__count(&p->value[v[k]].shape);
+    if (v[k] >= 0) count += xai__stored(&p->value[v[k]]);
   return count * (int64_t)sizeof(float);
 }
 
@@ -167,8 +168,8 @@ static int64_t folded_bytes(const xai__plan *p, const xai__step *s) {
 
 /* What running one node or crossing one step may take from the engine's scratch: an array of its
  * results' size and one of its operands' (packing), or three and two (rules), and a margin; on top of what a convolution may take to be fast
- * (layout.c). */
-static void estimate_scratch(xai__plan *p) {
+ * (layout.c). For several targets denominators are kept, and arrays hold those that are served together. */
+int64_t xai__plan_scratch(const xai__plan *p, int64_t targets) {
   int64_t most = 0, kept = 0;
   for (int i = 0; i < p->n_units; i++) {
     const xai__node *node = &p->unit[i].step.node;
@@ -179,10 +180,16 @@ static void estimate_scratch(xai__plan *p) {
   for (int j = 0; j < p->n_steps; j++) {
     const xai__step *s = &p->steps.v[p->step[j]];
     int64_t in = bytes_of(p, s->node.in, s->node.n_in), out = bytes_of(p, s->node.out, s->node.n_out);
-    if (most < 2 * in + 3 * out) most = 2 * in + 3 * out;
+    int64_t bytes = 2 * in + 3 * out;
+    if (targets > 1) {
+      const int64_t x = s->node.n_in ? bytes_of(p, &s->node.in[s->operand], 1) : 0;
+      const int64_t arrays = p->reads[p->step[j]] & XAI__READS_IN ? 2 : 1;
+      bytes = in + 3 * out + arrays * xai__together(x, out, targets) * (x + out);
+    }
+    if (most < bytes) most = bytes;
     kept += folded_bytes(p, s);
   }
-  p->scratch += most + kept + (5 << 18);
+  return most + kept + (5 << 18);
 }
 
 bool xai__plan_knows(xai__knowledge known, const xai__shape *shape, int dtype) {
@@ -262,8 +269,9 @@ static int make(xai__planner *q) {
   XAI__TRY(xai__plan_units(q));
   allow_winograd(p, q->r);
   xai__plan_lives(q);
-  estimate_scratch(p);
-  return xai__plan_place(q);
+  XAI__TRY(xai__plan_place(q));
+  p->scratch += xai__plan_scratch(p, p->targets);
+  return XAI_OK;
 }
 
 int xai__plan_create(const xai_graph *g, xai__engine *e, const xai__plan_request *r,

@@ -18,6 +18,9 @@ typedef struct xai__planner {
   bool *in_static;
 } xai__planner;
 
+/* plan.c: what sweeps back from so many targets may take from the engine's scratch. */
+int64_t xai__plan_scratch(const xai__plan *p, int64_t targets);
+
 /* Zeroed, of the plan's arena. */
 void *xai__plan_new(xai__planner *q, size_t n, size_t size);
 
@@ -29,7 +32,7 @@ int xai__plan_layouts(xai__planner *q);
 int xai__plan_units(xai__planner *q);
 /* lives.c: births and deaths. */
 void xai__plan_lives(xai__planner *q);
-/* place.c: offsets in one buffer. */
+/* place.c: offsets in one buffer, and how many targets it serves at a time. */
 int xai__plan_place(xai__planner *q);
 
 #endif

@@ -8,7 +8,7 @@
 
 /* The views that a call takes. */
 typedef struct operands {
-  xai__view *in, *out, *gin, *gout;
+  xai__view *in, *out, *gin, *gout; /* gin, gout: relevance of all targets */
   bool *in_static;
 } operands;
 
@@ -154,71 +154,79 @@ static bool has_grad(const xai__plan *p, int v) {
   return v >= 0 && p->grad_offset[p->grad_owner[v]] >= 0;
 }
 
-float *xai__plan_grad(const xai__plan *p, int value) {
+float *xai__plan_grad(const xai__plan *p, int value, int64_t target) {
   if (!has_grad(p, value)) return NULL;
-  return (float *)(void *)(p->buffer + p->grad_offset[p->grad_owner[value]]);
+  float *first = (float *)(void *)(p->buffer + p->grad_offset[p->grad_owner[value]]);
+  return first + target * xai__stored(&p->value[value]);
 }
 
-/* Zero relevance where nothing was written yet. */
-static void begin_grad(xai__plan *p, int v) {
-  if (p->grad_written[v]) return;
-  xai__fill(p->engine, xai__plan_grad(p, v), xai__stored(&p->value[v]), 0);
-  p->grad_written[v] = true;
-}
-
-/* The views of a step's call. Where it cannot take blocked ones: plain copies of what is there, and
- * room for what it will hand on. */
-static int reverse_operands(xai__plan *p, const xai__step *step, operands *o, xai_error *err) {
+/* The views of a step's call, and of all targets' relevance. */
+static int reverse_operands(xai__plan *p, const xai__step *step, int64_t targets, operands *o,
+                            xai_error *err) {
   const xai__node *node = &step->node;
-  unsigned char reads = p->reads[step - p->steps.v];
-  bool native = p->native[step->origin] && !step->n_inner && (reads & XAI__ANY_LAYOUT);
   XAI__TRY(take_operands(p, node, o, err));
   for (int k = 0; k < node->n_out; k++) {
     int v = node->out[k];
-    if (v >= 0 && !p->kept[v]) o->out[k].data = NULL;
     o->gout[k] = o->out[k];
-    o->gout[k].data = has_grad(p, v) && p->grad_written[v] ? xai__plan_grad(p, v) : NULL;
+    o->gout[k].times = targets;
+    o->gout[k].data = has_grad(p, v) && p->grad_written[v] ? xai__plan_grad(p, v, 0) : NULL;
+    if (v >= 0 && !p->kept[v]) o->out[k].data = NULL;
   }
   for (int k = 0; k < node->n_in; k++) {
     int v = node->in[k];
-    if (!o->in_static[k] && !p->kept[v]) o->in[k].data = NULL;
     o->gin[k] = o->in[k];
-    o->gin[k].data = has_grad(p, v) ? xai__plan_grad(p, v) : NULL;
+    o->gin[k].times = targets;
+    o->gin[k].data = has_grad(p, v) ? xai__plan_grad(p, v, 0) : NULL;
+    if (!o->in_static[k] && !p->kept[v]) o->in[k].data = NULL;
     if (!o->gin[k].data) continue;
-    if (!native && p->value[v].blocked) {
-      XAI__TRY(xai__convert_room(p->engine, &o->gin[k], 0, &o->gin[k], err));
-      if (o->gin[k].data == xai__plan_grad(p, v)) begin_grad(p, v); /* the same numbers */
-      else xai__fill(p->engine, xai__f(&o->gin[k]), xai__count(&o->gin[k].shape), 0);
-    } else if (reads & XAI__BEGINS) {
-      o->gin[k].fresh = !p->grad_written[v];
-      p->grad_written[v] = true;
-    } else {
-      begin_grad(p, v);
-    }
-  }
-  if (native) return XAI_OK;
-  XAI__TRY(make_plain(p, o->in, node->n_in, err));
-  XAI__TRY(make_plain(p, o->out, node->n_out, err));
-  return make_plain(p, o->gout, node->n_out, err);
-}
-
-/* What was put into room of its own. */
-static int hand_back(xai__plan *p, const xai__node *node, const operands *o, xai_error *err) {
-  for (int k = 0; k < node->n_in; k++) {
-    int v = node->in[k];
-    float *grad = o->gin[k].data ? xai__plan_grad(p, v) : NULL;
-    if (!grad || o->gin[k].data == grad) continue;
-    xai__view to = p->value[v];
-    to.data = grad;
-    XAI__TRY(xai__convert_back(p->engine, &o->gin[k], &to, p->grad_written[v], err));
+    o->gin[k].fresh = !p->grad_written[v];
     p->grad_written[v] = true;
   }
   return XAI_OK;
 }
 
-static int cross_step(xai__plan *p, const xai__step *step, xai__cross_fn cross, void *user,
-                      xai_error *err) {
+static void zero(const xai__plan *p, const xai__view *v) {
+  xai__fill(p->engine, xai__f(v), xai__stored(v), 0);
+}
+
+/* The relevance of n targets from target `first` on, of all that `from` has. Where the step cannot take
+ * blocked views: plain copies of what came, and room for what it will hand on. */
+static int take_targets(xai__plan *p, const xai__node *node, unsigned char reads, bool native,
+                        const operands *from, int64_t first, int64_t n, operands *o, xai_error *err) {
+  xai__view *views = xai__scratch(p->engine, (size_t)(node->n_in + node->n_out) + 1, sizeof *views, err);
+  if (!views) return err->status;
+  o->gin = views;
+  o->gout = views + node->n_in;
+  for (int k = 0; k < node->n_out; k++) o->gout[k] = xai__some_targets(&from->gout[k], first, n);
+  if (!native) XAI__TRY(make_plain(p, o->gout, node->n_out, err));
+  for (int k = 0; k < node->n_in; k++) {
+    xai__view *g = &o->gin[k], to = *g = xai__some_targets(&from->gin[k], first, n);
+    if (!to.data) continue;
+    if (!native) XAI__TRY(xai__convert_room(p->engine, &to, 0, g, err));
+    g->fresh = to.fresh || g->data != to.data;
+    if (g->fresh && !(reads & XAI__BEGINS)) {
+      zero(p, g);
+      g->fresh = false;
+    }
+  }
+  return XAI_OK;
+}
+
+/* What was put into room of its own. */
+static int hand_back(xai__plan *p, const xai__node *node, const operands *all, int64_t first, int64_t n,
+                     const operands *o, xai_error *err) {
+  for (int k = 0; k < node->n_in; k++) {
+    const xai__view to = xai__some_targets(&all->gin[k], first, n);
+    if (to.data) XAI__TRY(xai__convert_back(p->engine, &o->gin[k], &to, !to.fresh, err));
+  }
+  return XAI_OK;
+}
+
+static int cross_step(xai__plan *p, const xai__step *step, int64_t targets, xai__cross_fn cross,
+                      void *user, xai_error *err) {
   const xai__node *node = &step->node;
+  const unsigned char reads = p->reads[step - p->steps.v];
+  const bool native = p->native[step->origin] && !step->n_inner && (reads & XAI__ANY_LAYOUT);
   bool any = false;
   for (int k = 0; k < node->n_out; k++)
     any |= has_grad(p, node->out[k]) && p->grad_written[node->out[k]];
@@ -228,14 +236,24 @@ static int cross_step(xai__plan *p, const xai__step *step, xai__cross_fn cross, 
     p->grad_written[only] = true;
     return XAI_OK;
   }
-  operands o;
-  XAI__TRY(reverse_operands(p, step, &o, err));
-  xai__call c = {node, node->n_in, node->n_out, o.in, o.out, o.in_static, p->engine, err};
-  XAI__TRY(cross(user, step, &c, o.gout, o.gin));
-  return hand_back(p, node, &o, err);
+  operands all;
+  XAI__TRY(reverse_operands(p, step, targets, &all, err));
+  if (!native) XAI__TRY(make_plain(p, all.in, node->n_in, err));
+  if (!native) XAI__TRY(make_plain(p, all.out, node->n_out, err));
+  const int64_t n = reads & XAI__ALL_TARGETS ? targets : 1;
+  for (int64_t t = 0; t < targets; t += n) {
+    size_t mark = xai__scratch_mark(p->engine);
+    operands o = all;
+    XAI__TRY(take_targets(p, node, reads, native, &all, t, n, &o, err));
+    xai__call c = {node, node->n_in, node->n_out, o.in, o.out, o.in_static, p->engine, err};
+    XAI__TRY(cross(user, step, &c, o.gout, o.gin));
+    XAI__TRY(hand_back(p, node, &all, t, n, &o, err));
+    xai__scratch_release(p->engine, mark);
+  }
+  return XAI_OK;
 }
 
-int xai__reverse(xai__plan *p, xai__cross_fn cross, void *user, const xai__watch *w,
+int xai__reverse(xai__plan *p, int64_t targets, xai__cross_fn cross, void *user, const xai__watch *w,
                  xai_error *err) {
   memset(p->grad_written, 0, (size_t)p->graph->n_values);
   p->grad_written[p->source] = true;
@@ -244,7 +262,7 @@ int xai__reverse(xai__plan *p, xai__cross_fn cross, void *user, const xai__watch
     XAI__TRY(xai__watch_check(w, "explain", 1 - (j + 1.0) / p->n_steps, err));
     size_t mark = xai__scratch_mark(p->engine);
     const double start = p->told ? xai__seconds() : 0;
-    int status = cross_step(p, step, cross, user, err);
+    int status = cross_step(p, step, targets, cross, user, err);
     xai__scratch_release(p->engine, mark);
     if (p->told) xai__log_layer(p->told, "reverse", step->node.op->type, step->node.name, start);
     if (status) {
@@ -252,7 +270,12 @@ int xai__reverse(xai__plan *p, xai__cross_fn cross, void *user, const xai__watch
       return status;
     }
   }
-  for (int i = 0; i < p->n_at; i++) begin_grad(p, p->at[i]);
+  for (int i = 0; i < p->n_at; i++) { /* where nothing came */
+    xai__view R = p->value[p->at[i]];
+    R.times = targets;
+    R.data = xai__plan_grad(p, p->at[i], 0);
+    if (!p->grad_written[p->at[i]]) zero(p, &R);
+  }
   return XAI_OK;
 }
 
@@ -270,21 +293,29 @@ static float *find_grad(const inner_grad *grads, int n, int value) {
   return NULL;
 }
 
+/* Of some targets at a time. */
 static int layer_vjp(xai__plan *p, const xai__step *step, xai__call *c, const xai__view *gout,
                      const xai__view *gin) {
   xai__layer_use u;
-  xai__blocked s, g;
-  xai__view room;
   XAI__TRY(xai__layer_open(p, step, &p->layer[step - p->steps.v], c, &u));
-  const xai__view *to = &gin[u.x];
-  if (!to->data) return XAI_OK;
-  XAI__TRY(xai__layer_take(&u, gout, XAI__ADJOINT_SIDE, &s));
-  XAI__TRY(xai__layer_room(&u, to, XAI__INPUT_SIDE, &room));
-  g = xai__blocked_of(&room);
-  xai__finish finish = {.form = XAI__KEEP, .winograd = p->winograd == XAI__WINOGRAD_VJP,
-                        .accumulate = room.data == to->data && !to->fresh};
-  XAI__TRY(xai__layer_adjoint(&u, &s, xai__identity, &g, &finish));
-  return xai__convert_back(p->engine, &room, to, !to->fresh, c->err);
+  if (!gin[u.x].data) return XAI_OK;
+  const int64_t targets = xai__times(gout), together = xai__layer_together(&u, targets);
+  for (int64_t t = 0; t < targets; t += u.times) {
+    xai__blocked s, g;
+    xai__view room;
+    size_t mark = xai__scratch_mark(p->engine);
+    u.times = together < targets - t ? together : targets - t;
+    const xai__view from = xai__some_targets(gout, t, u.times), to = xai__some_targets(&gin[u.x], t, u.times);
+    XAI__TRY(xai__layer_take(&u, &from, XAI__ADJOINT_SIDE, &s));
+    XAI__TRY(xai__layer_room(&u, &to, XAI__INPUT_SIDE, &room));
+    g = xai__blocked_of(&room);
+    xai__finish finish = {.form = XAI__KEEP, .winograd = p->winograd == XAI__WINOGRAD_VJP,
+                          .accumulate = room.data == to.data && !to.fresh};
+    XAI__TRY(xai__layer_adjoint(&u, &s, xai__identity, &g, &finish));
+    XAI__TRY(xai__convert_back(p->engine, &room, &to, !to.fresh, c->err));
+    xai__scratch_release(p->engine, mark);
+  }
+  return XAI_OK;
 }
 
 int xai__step_vjp(xai__plan *p, const xai__step *step, xai__call *c, const xai__view *gout,

@@ -62,12 +62,12 @@ static int make(xai__job *j, bool reveal, xai__deeplift *d) {
 }
 
 /* The multipliers of the explained tensor y, in which f is linear but for log-probabilities: there
- * the mean of df/dy from y0 to y. */
-static int seed(xai__job *j, const xai__deeplift *d, int64_t k) {
+ * the mean of df/dy from y0 to y. Of target k, the t-th of its sweep. */
+static int seed(xai__job *j, const xai__deeplift *d, int64_t k, int64_t t) {
   enum { POINTS = 32 };
   const xai__view *y0 = &j->plan->value[j->source];
   int64_t n = xai__count(&y0->shape);
-  float *m = xai__plan_grad(j->plan, j->source);
+  float *m = xai__plan_grad(j->plan, j->source, t);
   xai__engine *e = j->s->engine;
   xai__view y = *y0;
   y.data = d->x[j->source];
@@ -93,10 +93,10 @@ static int seed(xai__job *j, const xai__deeplift *d, int64_t k) {
   return at.data && slope ? XAI_OK : j->err->status;
 }
 
-static void finish(const xai__job *j, const xai__deeplift *d, int64_t k) {
+static void finish(const xai__job *j, const xai__deeplift *d, int64_t k, int64_t t) {
   for (int i = 0; i < j->n_at; i++) {
     const xai__view *base = &j->plan->value[j->at[i]];
-    const float *x = d->x[j->at[i]], *x0 = xai__f(base), *m = xai__plan_grad(j->plan, j->at[i]);
+    const float *x = d->x[j->at[i]], *x0 = xai__f(base), *m = xai__plan_grad(j->plan, j->at[i], t);
     float *R = xai__job_full(j, k, i);
     int64_t n = xai__count(&base->shape);
     for (int64_t e = 0; e < n; e++) R[e] = m[e] * (x[e] - x0[e]);
@@ -117,12 +117,13 @@ static int run(xai__job *j, bool reveal) {
   j->watch.from = 0.3;
   j->watch.span = 0.2;
   XAI__TRY(xai__job_forward_baseline(j, base, 0, 1, f0));
-  j->watch.span = 0.5 / (double)t->n;
-  for (int64_t k = 0; k < t->n; k++) {
-    j->watch.from = 0.5 + j->watch.span * (double)k;
-    XAI__TRY(seed(j, &d, k));
-    XAI__TRY(xai__reverse(j->plan, xai__deeplift_cross, &d, &j->watch, j->err));
-    finish(j, &d, k);
+  for (int64_t k = 0, group; k < t->n; k += group) {
+    group = xai__job_group(j, j->plan, k);
+    j->watch.from = 0.5 + 0.5 * (double)k / (double)t->n;
+    j->watch.span = 0.5 * (double)group / (double)t->n;
+    for (int64_t i = 0; i < group; i++) XAI__TRY(seed(j, &d, k + i, i));
+    XAI__TRY(xai__reverse(j->plan, group, xai__deeplift_cross, &d, &j->watch, j->err));
+    for (int64_t i = 0; i < group; i++) finish(j, &d, k + i, i);
   }
   XAI__TRY(xai__job_gap(j, f0));
   return xai__job_end(j);

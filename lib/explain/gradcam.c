@@ -86,13 +86,15 @@ static int run_layer(xai__job *j, int layer, const char *name, const xai__shape 
   xai_tensor *cam, *R;
   XAI__TRY(xai__result_tensor(j->out, "relevance", name, XAI_F32, &R_shape, &R, j->err));
   XAI__TRY(xai__result_tensor(j->out, "cam", NULL, XAI_F32, &cam_shape, &cam, j->err));
-  for (int64_t k = 0; k < j->targets.n; k++) {
+  for (int64_t k = 0, group; k < j->targets.n; k += group) {
     float *maps = (float *)cam->data + k * s.d[0] * h * w;
+    group = xai__job_group(j, j->plan, k);
     j->watch.from = 0.3 + 0.7 * (double)k / (double)j->targets.n;
-    j->watch.span = 0.7 / (double)j->targets.n;
-    XAI__TRY(xai__job_sweep(j, j->plan, k, XAI__PLAIN));
-    weigh(&s, xai__f(&j->plan->value[layer]), xai__plan_grad(j->plan, layer), maps);
-    for (int64_t i = 0; i < s.d[0]; i++)
+    j->watch.span = 0.7 * (double)group / (double)j->targets.n;
+    XAI__TRY(xai__job_sweep(j, j->plan, k, group, XAI__PLAIN));
+    for (int64_t t = 0; t < group; t++)
+      weigh(&s, xai__f(&j->plan->value[layer]), xai__plan_grad(j->plan, layer, t), maps + t * s.d[0] * h * w);
+    for (int64_t i = 0; i < group * s.d[0]; i++)
       upsample(maps + i * h * w, h, w, (float *)R->data + (k * s.d[0] + i) * H * W, H, W);
   }
   if (xai__all_finite(R->data, xai__count(&R->shape))) return XAI_OK;

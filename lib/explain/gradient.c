@@ -37,7 +37,7 @@ int xai__gradient_reads(void *none, const xai__steps *steps, unsigned char *read
   for (int i = 0; i < steps->n; i++) {
     const xai__step *s = &steps->v[i];
     bool linear = s->cross == XAI__CROSS_LINEAR;
-    reads[i] = XAI__ANY_LAYOUT | (linear ? XAI__BEGINS : xai__op_vjp_reads(s->node.op));
+    reads[i] = XAI__ANY_LAYOUT | (linear ? XAI__BEGINS | XAI__ALL_TARGETS : xai__op_vjp_reads(s->node.op));
   }
   return XAI_OK;
 }

@@ -38,7 +38,7 @@ int xai__job_plan(xai__job *j, int64_t times, xai__plan **out) {
                          .fold = xai__method_fold(j->method, &j->params),
                          .winograd = winograd(j),
                          .everything = j->r->ledger != 0, .source = j->source, .n_at = j->n_at,
-                         .at = j->at,
+                         .at = j->at, .targets = j->r->ledger ? 1 : xai__targets_asked(j->r),
                          .reads = j->method->own_sweep || j->r->ledger ? NULL : reads,
                          .reads_user = j};
   return xai__session_plan(j->s, &q, out, j->err);
@@ -55,11 +55,16 @@ int64_t xai__job_batch(const xai__job *j, int64_t points) {
   return fit < 1 ? 1 : fit < points ? fit : points;
 }
 
-int xai__job_sweep(xai__job *j, xai__plan *p, int64_t k, xai__backward how) {
-  xai__targets_seed(&j->targets, k, &p->value[j->source], xai__plan_grad(p, j->source));
+int64_t xai__job_group(const xai__job *j, const xai__plan *p, int64_t k) {
+  return p->targets < j->targets.n - k ? p->targets : j->targets.n - k;
+}
+
+int xai__job_sweep(xai__job *j, xai__plan *p, int64_t k, int64_t n, xai__backward how) {
+  for (int64_t t = 0; t < n; t++)
+    xai__targets_seed(&j->targets, k + t, &p->value[j->source], xai__plan_grad(p, j->source, t));
   xai__gradient g = {p, how};
-  return j->method->relevance ? xai__reverse(p, xai__rules_cross, j->rules, &j->watch, j->err)
-                              : xai__reverse(p, xai__gradient_cross, &g, &j->watch, j->err);
+  return j->method->relevance ? xai__reverse(p, n, xai__rules_cross, j->rules, &j->watch, j->err)
+                              : xai__reverse(p, n, xai__gradient_cross, &g, &j->watch, j->err);
 }
 
 int64_t xai__extra_inputs(const xai__job *j) {

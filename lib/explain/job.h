@@ -44,9 +44,11 @@ int xai__job_plan(xai__job *j, int64_t times, xai__plan **out);
 /* How many of `points` variations of the inputs to run at a time: about a quarter of a gigabyte of
  * activations, or half of what the session's limit leaves; 1 where the model's batch axis is fixed. */
 int64_t xai__job_batch(const xai__job *j, int64_t points);
-/* Seeds target k and sweeps back over plan p, whose forward pass is done: by the method's rules, or
- * by gradients with the ReLU edit `how`. part: of the whole work done when this ends. */
-int xai__job_sweep(xai__job *j, xai__plan *p, int64_t k, xai__backward how);
+/* How many targets from k on one sweep over plan p serves. */
+int64_t xai__job_group(const xai__job *j, const xai__plan *p, int64_t k);
+/* Seeds n targets from k on and sweeps back over plan p, whose forward pass is done: by the method's
+ * rules, or by gradients with the ReLU edit `how`. */
+int xai__job_sweep(xai__job *j, xai__plan *p, int64_t k, int64_t n, xai__backward how);
 /* Refuses `at` that are no inputs of the graph. */
 int xai__job_inputs_only(xai__job *j);
 int xai__job_scores(xai__job *j, const char *name, const double *v); /* "name": [targets][items] */

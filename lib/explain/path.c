@@ -127,14 +127,18 @@ static int run_batch(path *p, int64_t first) {
   xai__job *j = p->j;
   fill_inputs(p, first);
   XAI__TRY(xai__forward(p->plan, p->data, &j->watch, j->err));
-  for (int64_t k = 0; k < j->targets.n; k++) {
+  const double span = j->watch.span; /* of the forward pass, and of each target */
+  for (int64_t k = 0, group; k < j->targets.n; k += group) {
     j->watch.from += j->watch.span;
-    XAI__TRY(xai__job_sweep(j, p->plan, k, p->backward));
-    for (int i = 0; i < j->n_at; i++) {
-      const float *grad = xai__plan_grad(p->plan, j->at[i]);
+    group = xai__job_group(j, p->plan, k);
+    j->watch.span = span * (double)group;
+    XAI__TRY(xai__job_sweep(j, p->plan, k, group, p->backward));
+    for (int64_t c = 0; c < group * j->n_at; c++) {
+      const int i = (int)(c % j->n_at);
+      const float *grad = xai__plan_grad(p->plan, j->at[i], c / j->n_at);
       int64_t n = xai__count(&j->plan->value[j->at[i]].shape);
       for (int64_t t = 0; t < p->times && first + t < p->points; t++)
-        add_point(p, k, i, first + t, grad + t * n);
+        add_point(p, k + c / j->n_at, i, first + t, grad + t * n);
     }
   }
   return XAI_OK;

@@ -368,14 +368,14 @@ int xai__search_evaluate(xai__search *s, int64_t c, float *z, const int64_t shif
   }
   XAI__TRY(run_network(s, c, x, shift, score));
   xai__targets_seed(&s->target[c], 0, &j->plan->value[j->source],
-                    xai__plan_grad(j->plan, j->source));
-  XAI__TRY(xai__reverse(j->plan, xai__gradient_cross, &through, &j->watch, j->err));
-  float *gx = s->decode ? xai__plan_grad(s->decode, s->picture) : g;
-  move(s, back, xai__plan_grad(j->plan, j->at[0]), gx);
+                    xai__plan_grad(j->plan, j->source, 0));
+  XAI__TRY(xai__reverse(j->plan, 1, xai__gradient_cross, &through, &j->watch, j->err));
+  float *gx = s->decode ? xai__plan_grad(s->decode, s->picture, 0) : g;
+  move(s, back, xai__plan_grad(j->plan, j->at[0], 0), gx);
   XAI__TRY(add_terms(s, 0, s->n_x, &s->x, x, gx, prior));
   if (s->decode) {
-    XAI__TRY(xai__reverse(s->decode, xai__gradient_cross, &decoder, &j->watch, j->err));
-    memcpy(g, xai__plan_grad(s->decode, s->decode->graph->inputs[0]),
+    XAI__TRY(xai__reverse(s->decode, 1, xai__gradient_cross, &decoder, &j->watch, j->err));
+    memcpy(g, xai__plan_grad(s->decode, s->decode->graph->inputs[0], 0),
            (size_t)xai__count(&s->z) * sizeof *g);
   }
   return add_terms(s, s->n_x, s->n_terms - s->n_x, &s->z, z, g, prior);

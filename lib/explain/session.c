@@ -47,7 +47,7 @@ static bool same_request(const xai_graph *g, const xai__cached *c, const xai__pl
     if (!xai__shape_equal(&q->input[i], &r->input[i])) return false;
   return same_ints(q->want, q->n_want, r->want, r->n_want) &&
          same_ints(q->at, q->n_at, r->at, r->n_at) && q->reverse == r->reverse && q->winograd == r->winograd &&
-         q->fold == r->fold && q->everything == r->everything && q->source == r->source &&
+         q->fold == r->fold && q->targets == r->targets && q->everything == r->everything && q->source == r->source &&
          same_known(g, q, r);
 }
 

@@ -1,4 +1,5 @@
-/* One reverse sweep a target, by gradients or by rules; the ledger of the latter. */
+/* One reverse sweep for as many targets as a plan serves, by gradients or by rules; the ledger of the
+ * latter. */
 #include <math.h>
 #include <string.h>
 
@@ -42,11 +43,12 @@ static int read_root(xai__job *j, const xai__view *x, float *number, finish_job 
                    xai__shape_text(&t->shape).text, xai__shape_text(&x->shape).text);
 }
 
-static int finish(xai__job *j, int64_t k) {
+/* Target k, the t-th of its sweep. */
+static int finish(xai__job *j, int64_t k, int64_t t) {
   for (int i = 0; i < j->n_at; i++) {
     const xai__view *x = &j->plan->value[j->at[i]];
     float number;
-    finish_job f = {.how = j->method->finish, .g = xai__plan_grad(j->plan, j->at[i]), .x = xai__f(x),
+    finish_job f = {.how = j->method->finish, .g = xai__plan_grad(j->plan, j->at[i], t), .x = xai__f(x),
                     .R = xai__job_full(j, k, i)};
     XAI__TRY(read_root(j, x, &number, &f));
     xai__parallel(j->s->engine, xai__count(&x->shape), XAI__GRAIN, finish_range, &f);
@@ -91,12 +93,13 @@ int xai__run_single(xai__job *j) {
   XAI__TRY(xai__job_begin(j));
   if (j->ledger) XAI__TRY(make_ledger(j, ledger));
   double share = 0.7 / (double)j->targets.n;
-  for (int64_t k = 0; k < j->targets.n; k++) {
+  for (int64_t k = 0, group; k < j->targets.n; k += group) {
+    group = xai__job_group(j, j->plan, k); /* 1 with a ledger */
     j->watch.from = 0.3 + share * (double)k;
-    j->watch.span = share;
+    j->watch.span = share * (double)group;
     if (j->ledger) memset(j->ledger, 0, n * sizeof *j->ledger);
-    XAI__TRY(xai__job_sweep(j, j->plan, k, j->method->backward));
-    XAI__TRY(finish(j, k));
+    XAI__TRY(xai__job_sweep(j, j->plan, k, group, j->method->backward));
+    for (int64_t t = 0; t < group; t++) XAI__TRY(finish(j, k + t, t));
     if (j->ledger) copy_ledger(j, k, ledger);
   }
   return xai__job_end(j);

@@ -150,6 +150,12 @@ int xai__targets_read(const xai_request *r, const xai__params *params, const xai
 
 void xai__targets_free(xai__targets *t) { xai__arena_free(&t->arena); }
 
+int64_t xai__targets_asked(const xai_request *r) {
+  const xai_tensor *t = r->target;
+  if (!t) return r->top ? r->top : 1;
+  return t->shape.rank > (t->dtype == XAI_F32) ? t->shape.d[0] : 1; /* a mask: [T, item] */
+}
+
 /* ---- seeds ---- */
 
 static void seed_item(const xai__targets *t, int64_t k, int64_t item, const float *y, float *R) {

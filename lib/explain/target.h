@@ -24,6 +24,8 @@ int xai__targets_read(const xai_request *r, const xai__params *params, const xai
                       int64_t batch, int class_axis, xai__memory *m,
                       xai__targets *t, xai_error *err);
 void xai__targets_free(xai__targets *t);
+/* How many a request asks for, as far as can be said before anything runs. */
+int64_t xai__targets_asked(const xai_request *r);
 /* f of target k for an item whose explained tensor is y. */
 double xai__targets_value(const xai__targets *t, int64_t k, int64_t item, const float *y);
 /* Writes the seed of target k, of y's shape. y may hold the items several times over. */

@@ -53,12 +53,12 @@ static int aim(search *s) {
   xai__job *j = s->j;
   const xai_graph *g = j->s->graph;
   XAI__TRY(xai__forward(j->plan, j->in.data, &j->watch, j->err));
-  XAI__TRY(xai__job_sweep(j, j->plan, s->k, XAI__PLAIN));
+  XAI__TRY(xai__job_sweep(j, j->plan, s->k, 1, XAI__PLAIN));
   for (int64_t item = 0; item < s->items; item++) {
     double f = j->targets.f[s->k * s->items + item], squares = 0;
     for (int i = 0; i < g->n_inputs; i++) {
       if (!s->r[i]) continue;
-      const float *grad = xai__plan_grad(j->plan, g->inputs[i]);
+      const float *grad = xai__plan_grad(j->plan, g->inputs[i], 0);
       int64_t m = count(s, i) / s->items;
       for (int64_t e = item * m; e < (item + 1) * m && grad; e++) {
         s->direction[i][e] = f > 0 ? -grad[e] : grad[e];
@@ -145,11 +145,11 @@ static int decompose(search *s) {
   xai__job *j = s->j;
   const xai_graph *g = j->s->graph;
   XAI__TRY(evaluate(s));
-  XAI__TRY(xai__job_sweep(j, j->plan, s->k, XAI__PLAIN));
+  XAI__TRY(xai__job_sweep(j, j->plan, s->k, 1, XAI__PLAIN));
   for (int i = 0; i < j->n_at; i++) {
     int input = 0;
     while (g->inputs[input] != j->at[i]) input++;
-    const float *x = j->in.data[input], *grad = xai__plan_grad(j->plan, j->at[i]);
+    const float *x = j->in.data[input], *grad = xai__plan_grad(j->plan, j->at[i], 0);
     float *R = xai__job_full(j, s->k, i);
     for (int64_t e = 0; e < count(s, input); e++) R[e] = (x[e] - s->r[input][e]) * grad[e];
   }

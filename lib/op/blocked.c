@@ -7,8 +7,8 @@ xai__blocked xai__blocked_of(const xai__view *v) {
   const xai__shape *s = &v->shape;
   bool is_image = s->rank == 3 || s->rank == 4;
   if (!v->blocked && !is_image)
-    return (xai__blocked){.n = 1, .c = 1, .h = 1, .w = xai__count(s), .plain = true, .data = v->data};
-  return (xai__blocked){.n = s->d[0],
+    return (xai__blocked){.n = xai__times(v), .c = 1, .h = 1, .w = xai__count(s), .plain = true, .data = v->data};
+  return (xai__blocked){.n = s->d[0] * xai__times(v),
                         .c = s->d[1],
                         .h = s->rank == 4 ? s->d[2] : 1,
                         .w = s->d[s->rank - 1],
@@ -18,9 +18,17 @@ xai__blocked xai__blocked_of(const xai__view *v) {
 }
 
 int64_t xai__stored(const xai__view *v) {
-  if (!v->blocked) return xai__count(&v->shape);
+  if (!v->blocked) return xai__count(&v->shape) * xai__times(v);
   xai__blocked b = xai__blocked_of(v);
   return xai__blocked_count(&b);
+}
+
+xai__view xai__some_targets(const xai__view *v, int64_t first, int64_t n) {
+  xai__view some = *v;
+  some.times = 1;
+  if (v->data) some.data = xai__f(v) + first * xai__stored(&some);
+  some.times = n;
+  return some;
 }
 
 bool xai__blocked_is_plain(const xai__view *v) {

@@ -10,6 +10,9 @@
 xai__blocked xai__blocked_of(const xai__view *v);
 /* Floats (or integers) that a view's data hold, with border and spare lanes. */
 int64_t xai__stored(const xai__view *v);
+static inline int64_t xai__times(const xai__view *v) { return v->times ? v->times : 1; }
+/* The relevance of n targets from target `first` on. */
+xai__view xai__some_targets(const xai__view *v, int64_t first, int64_t n);
 /* Whether the blocked and the plain form of a view are the same numbers in the same order. */
 bool xai__blocked_is_plain(const xai__view *v);
 

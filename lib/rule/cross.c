@@ -289,12 +289,13 @@ static unsigned char vjp_reads(const xai__step *s) {
 
 static unsigned char rule_reads(const xai__step *s, const xai__assignment *a) {
   const xai__rule *rule = a->rule;
+  const unsigned char all_targets = s->cross == XAI__CROSS_LINEAR ? XAI__ALL_TARGETS : 0;
   if (rule->kind == XAI__RULE_PASS) return XAI__HANDS_ON | XAI__ANY_LAYOUT;
-  if (rule->kind == XAI__RULE_GRADIENT) return vjp_reads(s) | XAI__ANY_LAYOUT;
+  if (rule->kind == XAI__RULE_GRADIENT) return vjp_reads(s) | XAI__ANY_LAYOUT | all_targets;
   unsigned char reads = XAI__READS_IN | XAI__READS_OUT | XAI__ANY_LAYOUT;
   if (rule->kind == XAI__RULE_NORM) return reads | XAI__BEGINS;
   if (!rule->absolute && rule->group[0].served == XAI__ALL) reads ^= XAI__READS_OUT; /* makes its own z */
-  return reads | XAI__BEGINS | (xai__rule_forgives(rule, a->params) ? XAI__FORGIVES : 0);
+  return reads | XAI__BEGINS | XAI__ALL_TARGETS | (xai__rule_forgives(rule, a->params) ? XAI__FORGIVES : 0);
 }
 
 static unsigned char crossing_reads(const xai__params *params, const xai__step *s) {

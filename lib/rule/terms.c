@@ -15,10 +15,13 @@ typedef struct context {
   xai__edit edit[XAI__NONE + 1];
   float coef[XAI__BY_MINUS_BETA + 1];
   float stabilizer, rms;
-  xai__blocked x, z, R, low, high, dx; /* as the layer works; z: W x + b as the rule sees it, or no data */
-  bool fresh;                          /* dx holds nothing yet */
-  int64_t n_z, items;                  /* floats of z; numbers along its first axis, */
-  double size;                         /* of so many elements each */
+  xai__blocked x, z, low, high; /* as the layer works; z: W x + b as the rule sees it, or no data */
+  xai__blocked R, dx;           /* the same, of u.times targets */
+  float *kept[XAI__MAX_GROUPS]; /* of several targets: where denominators are kept, */
+  bool made[XAI__MAX_GROUPS];   /* and whether they are there */
+  bool fresh;                   /* dx holds nothing yet */
+  int64_t n_z, items;           /* floats of z; numbers along its first axis, */
+  double size;                  /* of so many elements each */
   bool negative_x, winograd, forgives;
 } context;
 
@@ -131,28 +134,36 @@ static xai__blocked part_of(const xai__blocked *t, int64_t item, int64_t size) {
   return (xai__blocked){.n = 1, .c = 1, .h = 1, .w = size, .plain = true, .data = t->data + item * size};
 }
 
-/* z itself is the denominator: rms(z) is over all axes but the first, so each item has its own
- * stabiliser. */
-static int divide_z(context *k, const xai__finish *division, const xai__blocked *s, double *ledger) {
-  memcpy(s->data, k->z.data, (size_t)k->n_z * sizeof(float));
-  if (ledger && k->rms == 0) account(k, division, s->data, ledger);
-  if (k->rms == 0) {
-    xai__layer_divide(k->engine, s, division);
-    return XAI_OK;
-  }
-  int64_t size = k->items ? k->n_z / k->items : 0;
-  for (int64_t item = 0; item < k->items && size; item++) {
+/* s = what `division` makes of denominators z that all targets share. */
+static void divide_each(const context *k, const xai__blocked *z, const xai__finish *division, float *s,
+                        double *ledger) {
+  for (int64_t t = 0; t < k->u.times; t++, s += k->n_z) {
     context one = *k;
     xai__finish f = *division;
-    xai__blocked z = part_of(s, item, size);
-    one.R = part_of(&k->R, item, size);
-    one.n_z = size;
+    one.R = part_of(&k->R, t, k->n_z);
     f.other = &one.R;
-    f.stabilizer += k->rms * (float)sqrt(xai__dot(k->engine, z.data, z.data, size) / k->size);
-    if (ledger) account(&one, &f, z.data, ledger);
-    xai__layer_divide(k->engine, &z, &f);
+    if (ledger) account(&one, &f, z->data, ledger);
+    xai__layer_divide(k->engine, z, &f, s);
   }
-  return XAI_OK;
+}
+
+/* z itself is the denominator: rms(z) is over all axes but the first, so each item has its own
+ * stabiliser. */
+static void divide_z(const context *k, const xai__finish *division, float *s, double *ledger) {
+  if (k->rms == 0) divide_each(k, &k->z, division, s, ledger);
+  const int64_t size = k->items ? k->n_z / k->items : 0;
+  for (int64_t i = 0; k->rms != 0 && size && i < k->items; i++) {
+    context one = *k;
+    xai__finish f = *division;
+    const xai__blocked z = part_of(&k->z, i, size);
+    one.n_z = size;
+    one.u.times = 1;
+    f.stabilizer += k->rms * (float)sqrt(xai__dot(k->engine, z.data, z.data, size) / k->size);
+    for (int64_t t = 0; t < k->u.times; t++) {
+      one.R = part_of(&k->R, t * k->items + i, size);
+      divide_each(&one, &z, &f, s + (t * k->items + i) * size, ledger);
+    }
+  }
 }
 
 /* Whether a group has relevance to hand on. Behind a ReLU none arrives where z < 0. */
@@ -160,13 +171,50 @@ static bool has_work(const context *k, int group) {
   xai__served served = k->rule->group[group].served;
   if (k->coef[k->rule->group[group].coef] == 0) return false;
   if (served == XAI__ALL) return true;
-  return xai__any_where(k->engine, served == XAI__WHERE_POS ? 1 : -1, k->z.data, k->R.data, k->n_z);
+  const float sign = served == XAI__WHERE_POS ? 1 : -1;
+  bool any = false;
+  for (int64_t t = 0; t < k->u.times && !any; t++)
+    any = xai__any_where(k->engine, sign, k->z.data, k->R.data + t * k->n_z, k->n_z);
+  return any;
+}
+
+/* s = R / denominators. Those of several targets are kept; of one, they need not be there at all. */
+static int divide_group(context *k, int group, const xai__finish *division, const xai__blocked *s,
+                        double *ledger) {
+  const xai__finish keep = {.form = XAI__KEEP, .winograd = division->winograd};
+  xai__finish stab = *division, kept = *division;
+  xai__blocked z = k->z;
+  if (!k->kept[group] && !ledger) return divided(k, group, division, s);
+  if (!k->kept[group]) {
+    XAI__TRY(divided(k, group, &keep, s));
+    divide_each(k, s, division, s->data, ledger);
+    return XAI_OK;
+  }
+  z.data = k->kept[group];
+  stab.form = XAI__STAB;
+  kept.stabilizer = 0;
+  if (!k->made[group]) XAI__TRY(divided(k, group, &stab, &z));
+  k->made[group] = true;
+  divide_each(k, &z, &kept, s->data, NULL);
+  return XAI_OK;
+}
+
+/* x once for each target. */
+static int for_targets(const context *k, const xai__blocked *x, xai__blocked *all) {
+  *all = *x;
+  if (k->u.times == 1) return XAI_OK;
+  const int64_t n = xai__blocked_count(x);
+  all->n *= k->u.times;
+  all->data = xai__scratch(k->engine, (size_t)(n * k->u.times), sizeof(float), k->err);
+  for (int64_t t = 0; all->data && t < k->u.times; t++)
+    memcpy(all->data + t * n, x->data, (size_t)n * sizeof(float));
+  return all->data ? XAI_OK : k->err->status;
 }
 
 static int run_group(context *k, int group, double *ledger) {
   size_t mark = xai__scratch_mark(k->engine);
   xai__blocked s = k->R;
-  s.data = xai__scratch(k->engine, (size_t)k->n_z, sizeof(float), k->err);
+  s.data = xai__scratch(k->engine, (size_t)(k->n_z * k->u.times), sizeof(float), k->err);
   if (!s.data) return k->err->status;
   xai__served served = k->rule->group[group].served;
   xai__finish division = {.form = XAI__DIVIDE,
@@ -176,35 +224,42 @@ static int run_group(context *k, int group, double *ledger) {
                           .other = &k->R,
                           .by = served == XAI__ALL ? NULL : &k->z,
                           .by_sign = served == XAI__WHERE_POS ? 1 : -1};
-  xai__finish keep = {.form = XAI__KEEP, .winograd = division.winograd};
-  if (k->rule->absolute) {
-    XAI__TRY(divide_z(k, &division, &s, ledger));
-  } else {
-    XAI__TRY(divided(k, group, ledger ? &keep : &division, &s));
-    if (ledger) {
-      account(k, &division, s.data, ledger);
-      xai__layer_divide(k->engine, &s, &division);
-    }
-  }
+  if (k->rule->absolute) divide_z(k, &division, s.data, ledger);
+  else XAI__TRY(divide_group(k, group, &division, &s, ledger));
   if (ledger) ledger[XAI__BIAS] += bias_share(k, group, s.data);
-  int status = XAI_OK;
-  for (int i = 0; i < k->rule->n_terms && !status; i++) {
+  for (int i = 0; i < k->rule->n_terms; i++) {
     const xai__rule_term *t = &k->rule->term[i];
-    const xai__blocked *x = operand(k, t);
-    if (t->group != group || !x) continue;
-    xai__finish f = {.form = XAI__TIMES, .coef = t->sign, .other = x, .edit = edit_of(k, t),
+    xai__blocked x;
+    if (t->group != group || !operand(k, t)) continue;
+    XAI__TRY(for_targets(k, operand(k, t), &x));
+    xai__finish f = {.form = XAI__TIMES, .coef = t->sign, .other = &x, .edit = edit_of(k, t),
                      .accumulate = !k->fresh, .winograd = division.winograd};
-    status = xai__layer_adjoint(&k->u, &s, k->edit[t->w], &k->dx, &f);
+    XAI__TRY(xai__layer_adjoint(&k->u, &s, k->edit[t->w], &k->dx, &f));
     k->fresh = false;
   }
   xai__scratch_release(k->engine, mark);
-  return status;
+  return XAI_OK;
+}
+
+/* The relevance of u.times targets. */
+static int run_groups(context *k, const xai__view *gout, const xai__view *gin, double *ledger) {
+  xai__view room;
+  XAI__TRY(xai__layer_take(&k->u, gout, XAI__ADJOINT_SIDE, &k->R));
+  if (ledger && !k->rule->absolute && k->z.data)
+    for (int64_t i = 0; i < k->n_z; i++)
+      if (k->z.data[i] == 0) ledger[XAI__EMPTY] += (double)k->R.data[i];
+  XAI__TRY(xai__layer_room(&k->u, gin, XAI__INPUT_SIDE, &room));
+  k->dx = xai__blocked_of(&room);
+  k->fresh = room.data != gin->data || gin->fresh;
+  for (int g = 0; g < k->rule->n_groups; g++)
+    if (has_work(k, g)) XAI__TRY(run_group(k, g, ledger));
+  if (k->fresh) xai__fill(k->engine, k->dx.data, xai__blocked_count(&k->dx), 0);
+  return xai__convert_back(k->engine, &room, gin, !gin->fresh, k->err);
 }
 
 /* W x + b where the rule sees no bias, or else as the forward sweep left it. */
 static int take_z(context *k, const xai__call *c, bool without_bias) {
   if (!without_bias) return xai__layer_take(&k->u, &c->out[0], XAI__ADJOINT_SIDE, &k->z);
-  k->z = k->R;
   k->z.data = xai__scratch(k->engine, (size_t)k->n_z, sizeof(float), k->err);
   if (!k->z.data) return k->err->status;
   return xai__layer_forward(&k->u, &k->x, xai__identity, xai__identity, xai__identity, &k->z,
@@ -243,27 +298,28 @@ int xai__rule_terms(xai__rules *r, const xai__step *step, xai__call *c, const xa
   name_edits(&k, a->params);
   XAI__TRY(take_bounds(&k, r, step, a, &c->in[x]));
   XAI__TRY(xai__layer_take(&k.u, &c->in[x], XAI__INPUT_SIDE, &k.x));
-  XAI__TRY(xai__layer_take(&k.u, &gout[0], XAI__ADJOINT_SIDE, &k.R));
-  k.n_z = xai__blocked_count(&k.R);
+  xai__view z = c->out[0];
+  z.data = NULL; /* its layout */
+  XAI__TRY(xai__layer_take(&k.u, &z, XAI__ADJOINT_SIDE, &k.z));
+  k.n_z = xai__blocked_count(&k.z);
   k.items = c->out[0].shape.rank > 0 ? c->out[0].shape.d[0] : 1;
   k.size = k.items ? (double)(xai__count(&c->out[0].shape) / k.items) : 0;
   k.negative_x = xai__any_negative(c->engine, k.x.data, xai__blocked_count(&k.x));
   k.stabilizer = (float)xai__params_number(a->params, a->rule->absolute ? "epsilon" : "stabilizer");
   k.rms = a->rule->absolute ? (float)xai__params_number(a->params, "rms") : 0;
-
-  bool plain = a->rule->absolute; /* the denominator is z itself */
-  if (plain || a->rule->group[0].served != XAI__ALL) {
+  /* The denominator is z itself, or z says who is served. */
+  if (a->rule->absolute || a->rule->group[0].served != XAI__ALL)
     XAI__TRY(take_z(&k, c, no_bias && had_bias));
-    if (ledger && !plain)
-      for (int64_t i = 0; i < k.n_z; i++)
-        if (k.z.data[i] == 0) ledger[XAI__EMPTY] += (double)k.R.data[i];
+
+  const int64_t targets = xai__times(gout), together = xai__layer_together(&k.u, targets);
+  for (int g = 0; g < a->rule->n_groups && targets > 1 && !a->rule->absolute; g++)
+    if (!(k.kept[g] = xai__scratch(c->engine, (size_t)k.n_z, sizeof(float), c->err))) return c->err->status;
+  for (int64_t t = 0; t < targets; t += k.u.times) {
+    size_t mark = xai__scratch_mark(c->engine);
+    k.u.times = together < targets - t ? together : targets - t;
+    const xai__view R = xai__some_targets(&gout[0], t, k.u.times), to = xai__some_targets(&gin[x], t, k.u.times);
+    XAI__TRY(run_groups(&k, &R, &to, ledger));
+    xai__scratch_release(c->engine, mark);
   }
-  xai__view room;
-  XAI__TRY(xai__layer_room(&k.u, &gin[x], XAI__INPUT_SIDE, &room));
-  k.dx = xai__blocked_of(&room);
-  k.fresh = room.data != gin[x].data || gin[x].fresh;
-  for (int g = 0; g < a->rule->n_groups; g++)
-    if (has_work(&k, g)) XAI__TRY(run_group(&k, g, ledger));
-  if (k.fresh) xai__fill(c->engine, k.dx.data, xai__blocked_count(&k.dx), 0);
-  return xai__convert_back(c->engine, &room, &gin[x], !gin[x].fresh, c->err);
+  return XAI_OK;
 }

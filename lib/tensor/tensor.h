@@ -26,6 +26,7 @@ typedef struct xai__view {
   void *data;
   int blocked; /* 0: rows, as the shape says; else 1 + the border of a blocked tensor (op/blocked.h) */
   bool fresh;  /* where a sum is wanted: holds nothing yet */
+  int64_t times; /* of relevance: so many such tensors, one after the other; 0: one */
 } xai__view;
 
 static const xai__view xai__absent = {.dtype = XAI_F32, .shape.rank = -1};
