@@ -52,6 +52,14 @@ static const model_row models[] = {
      "o = Transpose(r) perm=[0,2,3,1]; u = Reshape(o, k); s = Relu(j); v = Flatten(s);"
      "w = Concat(u, v) axis=1; t = Mul(w, half); z = Slice(t, n0, n1, one);"
      "p = Concat(t, z) axis=1; d = Slice(p, n1, n2, one); y = Gemm(d, e, f)"},
+    {"dense", 1, 1, /* Concats of what others join too, of one value twice, of an input, with an activation */
+     "opset 13; input x N,3,6,6; const a 16,3,3,3 ~1; const b 16,16,1,1 ~2; const c 16,32,3,3 ~3;"
+     "const d 8,48,1,1 ~4; const e 134,3 ~5; const f 3 ~6; output y;"
+     "h = Conv(x, a) pads=[1,1,1,1]; r = Relu(h); i = Conv(r, b); s = Concat(r, i) axis=1;"
+     "j = Conv(s, c) pads=[1,1,1,1]; t = Concat(r, i, j) axis=1; k = Conv(t, d); l = Relu(k);"
+     "m = Concat(t, j, j, k) axis=1; n = Concat(x, l, x) axis=1; o = Relu(m);"
+     "p = GlobalAveragePool(o); q = GlobalMaxPool(n); u = GlobalAveragePool(s);"
+     "v = Concat(p, q, u) axis=1; w = Flatten(v); y = Gemm(w, e, f)"},
     {"upward", 1, 1,
      "opset 13; input x N,3,4,4; const a 3,4,3,3 ~1; const b 4 ~2; const c 12,3 ~3;"
      "const p i64 8 = 0 0 1 0 0 0 0 1; const s i64 2 = 0 -1; output y;"

@@ -84,6 +84,7 @@ typedef struct xai__plan {
   xai__view *value; /* per value: shape, dtype, data (constants at once; others in `buffer`) */
   int64_t *offset;  /* per value: of its data in the buffer, -1: not there */
   int *owner;       /* per value: the value whose memory it shares (itself as a rule) */
+  int64_t *inside;  /* per value: how many bytes into that memory */
   bool *native;     /* per node: works on blocked values */
   bool *kept;       /* per value: there when the forward sweep is done */
   int *node;        /* nodes that are needed, in order */

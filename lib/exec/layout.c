@@ -64,6 +64,13 @@ static bool takes_blocked(const xai__planner *q, const xai__node *node) {
   return any && b && node->n_out == 1 && b->serves(&c);
 }
 
+/* Shapes that differ in their channels at most. */
+static bool same_planes(const xai__shape *a, const xai__shape *b) {
+  for (int i = 0; i < a->rank && a->rank == b->rank; i++)
+    if (i != 1 && a->d[i] != b->d[i]) return false;
+  return a->rank == b->rank;
+}
+
 static void choose(layouts *l, int i) {
   xai__planner *q = l->q;
   xai__plan *p = q->p;
@@ -84,7 +91,7 @@ static void choose(layouts *l, int i) {
     p->value[out].blocked = 1;
     for (int k = 0; k < node->n_in && node->op->blocked->alike; k++)
       if (node->in[k] >= 0 && p->value[node->in[k]].blocked &&
-          xai__shape_equal(&p->value[node->in[k]].shape, &p->value[out].shape))
+          same_planes(&p->value[node->in[k]].shape, &p->value[out].shape))
         tie(l, out, node->in[k]);
   }
 }

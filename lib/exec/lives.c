@@ -24,10 +24,14 @@ static void forward_lives(xai__planner *q) {
     for (int k = 0; k < node->n_out; k++) {
       int v = k ? node->out[k] : u->out;
       if (v < 0 || p->value[v].data) continue; /* known already */
-      if (node->op->alias && k == 0 && same_layout(p, node->in[0], v))
+      if (node->op->alias && k == 0 && same_layout(p, node->in[0], v)) {
         p->owner[v] = p->owner[node->in[0]];
-      else
-        q->birth[v] = q->death[v] = i;
+        p->inside[v] = p->inside[node->in[0]];
+      } else {
+        const int owner = p->owner[v];
+        if (q->birth[owner] < 0) q->birth[owner] = i;
+        die_at(q, v, i);
+      }
     }
     for (int k = 0; k < node->n_in; k++) die_at(q, node->in[k], i);
     die_at(q, u->add, i);

@@ -1,6 +1,6 @@
 /* The memory plan: shapes for given inputs and what is known before running; then the steps of the
  * reverse sweep and what they read (steps.c), in which layout values are (layout.c), what the forward sweep computes in one go (fuse.c), who
- * lives when (lives.c), and where (place.c). */
+ * lies in whom (inside.c), who lives when (lives.c), and where (place.c). */
 #include <string.h>
 
 #include "exec/planner.h"
@@ -268,6 +268,7 @@ static int make(xai__planner *q) {
   XAI__TRY(xai__plan_layouts(q));
   XAI__TRY(xai__plan_units(q));
   allow_winograd(p, q->r);
+  XAI__TRY(xai__plan_inside(q));
   xai__plan_lives(q);
   XAI__TRY(xai__plan_place(q));
   p->scratch += xai__plan_scratch(p, p->targets);

@@ -30,6 +30,8 @@ int xai__plan_steps(xai__planner *q);
 int xai__plan_layouts(xai__planner *q);
 /* fuse.c: the units of the forward sweep. */
 int xai__plan_units(xai__planner *q);
+/* inside.c: which values lie in the results of Concats. */
+int xai__plan_inside(xai__planner *q);
 /* lives.c: births and deaths. */
 void xai__plan_lives(xai__planner *q);
 /* place.c: offsets in one buffer, and how many targets it serves at a time. */

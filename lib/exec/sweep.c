@@ -133,7 +133,7 @@ int xai__forward(xai__plan *p, void *const *data, const xai__watch *w, xai_error
                        g->values[g->inputs[i]].name);
   }
   for (int v = 0; v < g->n_values; v++)
-    if (p->owner[v] != v) p->value[v].data = p->value[p->owner[v]].data;
+    if (p->owner[v] != v) p->value[v].data = (char *)p->value[p->owner[v]].data + p->inside[v];
   for (int i = 0; i < p->n_units; i++) {
     xai__unit *u = &p->unit[i];
     XAI__TRY(xai__watch_check(w, "forward", (double)i / p->n_units, err));

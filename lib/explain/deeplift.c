@@ -23,7 +23,7 @@ static int keep(xai__job *j, void **kept, int v) {
     if (!kept[owner]) return j->err->status;
     memcpy(kept[owner], value->data, n * size);
   }
-  kept[v] = kept[owner];
+  kept[v] = (char *)kept[owner] + p->inside[v];
   return XAI_OK;
 }
 

@@ -32,7 +32,7 @@ struct xai__op_blocked {
   /* Shapes, types, static data and the layouts of operands (their borders not yet) are known, and one
    * at least is blocked: whether it can, and make a blocked result. */
   bool (*serves)(const xai__call *c);
-  bool alike; /* element for element: operands of the result's shape must have its border */
+  bool alike; /* operands of the same height and width as the result must have its border */
   int (*forward)(xai__call *c);
   int (*vjp)(xai__call *c, const xai__view *gout, const xai__view *gin);
 };

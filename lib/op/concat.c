@@ -1,4 +1,4 @@
-/* Concat: the operands one after the other along an axis. */
+/* Concat: the operands one after the other along an axis. What already lies there (exec/inside.c) stays. */
 #include "op/blocked.h"
 #include "op/check.h"
 #include "op/loop.h"
@@ -37,9 +37,11 @@ static int forward(xai__call *c) {
   int axis;
   XAI__TRY(axis_of(c, &axis));
   int64_t start[XAI__MAX_RANK] = {0};
+  const char *to = c->out[0].data;
   for (int k = 0; k < c->n_in; k++) {
-    xai__box_put(c->engine, &c->in[k], &c->out[0], start, NULL, false);
+    if (c->in[k].data != to) xai__box_put(c->engine, &c->in[k], &c->out[0], start, NULL, false);
     start[axis] += c->in[k].shape.d[axis];
+    to += xai__count(&c->in[k].shape) * (int64_t)xai__dtype_size(c->in[k].dtype);
   }
   return XAI_OK;
 }
@@ -66,40 +68,38 @@ static bool blocked_serves(const xai__call *c) {
 }
 
 typedef struct block_ctx {
-  xai__blocked part, whole;
-  int64_t first; /* block of the whole */
-  bool add;      /* part += its place; else the place = part */
+  xai__blocked part;
+  float *whole;        /* the place of the part's first item */
+  int64_t item, plane; /* floats of an item of the whole; of a plane with its border */
+  bool add;            /* part += its place; else the place = part */
 } block_ctx;
 
 static void block_planes(void *ctx, int64_t begin, int64_t end) {
   const block_ctx *b = ctx;
   const int64_t blocks = xai__blocked_planes(&b->part) / b->part.n;
-  const int64_t all = xai__blocked_planes(&b->whole) / b->whole.n, n = b->part.w * XAI__BLOCK;
-  for (int64_t plane = begin; plane < end; plane++) {
-    const int64_t place = plane / blocks * all + b->first + plane % blocks;
-    for (int64_t row = 0; row < b->part.h; row++) {
-      float *p = xai__blocked_row(&b->part, plane, row), *w = xai__blocked_row(&b->whole, place, row);
-      if (!b->add) memcpy(w, p, (size_t)n * sizeof *w);
-      for (int64_t i = 0; b->add && i < n; i++) p[i] += w[i];
-    }
+  for (int64_t i = begin; i < end; i++) {
+    float *p = b->part.data + i * b->plane;
+    float *w = b->whole + i / blocks * b->item + i % blocks * b->plane;
+    if (!b->add) memcpy(w, p, (size_t)b->plane * sizeof *w);
+    for (int64_t k = 0; b->add && k < b->plane; k++) p[k] += w[k];
   }
 }
 
-/* Every part of the whole that has data, copied or added. */
+/* Every part of the whole that has data, copied or added; what lies there already is left. */
 static void block_all(xai__call *c, const xai__view *parts, const xai__view *whole, bool add) {
-  block_ctx b = {.whole = xai__blocked_of(whole), .add = add};
+  const xai__blocked all = xai__blocked_of(whole);
+  block_ctx b = {.whole = all.data, .item = xai__stored(whole) / all.n, .add = add,
+                 .plane = xai__stored(whole) / xai__blocked_planes(&all)};
   for (int k = 0; k < c->n_in; k++) {
     b.part = xai__blocked_of(&parts[k]);
-    int64_t planes = xai__blocked_planes(&b.part);
-    if (parts[k].data)
-      xai__parallel(c->engine, planes, xai__grain(b.part.h * b.part.w * XAI__BLOCK), block_planes, &b);
-    b.first += planes / b.part.n;
+    const int64_t planes = xai__blocked_planes(&b.part);
+    if (b.part.data && b.part.data != b.whole)
+      xai__parallel(c->engine, planes, xai__grain(b.plane), block_planes, &b);
+    b.whole += planes / b.part.n * b.plane;
   }
 }
 
 static int blocked_forward(xai__call *c) {
-  xai__blocked whole = xai__blocked_of(&c->out[0]);
-  xai__blocked_clear(c->engine, &whole);
   block_all(c, c->in, &c->out[0], false);
   return XAI_OK;
 }
@@ -109,7 +109,7 @@ static int blocked_vjp(xai__call *c, const xai__view *gout, const xai__view *gin
   return XAI_OK;
 }
 
-static const xai__op_blocked blocked = {blocked_serves, false, blocked_forward, blocked_vjp};
+static const xai__op_blocked blocked = {blocked_serves, true, blocked_forward, blocked_vjp};
 
 const xai__op xai__op_Concat = {
     .type = "Concat", .min_in = 1, .max_in = -1, .min_out = 1, .max_out = 1, .since = 4,
