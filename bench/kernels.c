@@ -175,8 +175,9 @@ static void measure(xai__engine *e, const layer *l, double ms[COLUMNS], double *
   if (b.copies > MOST_COPIES) b.copies = MOST_COPIES;
   for (int form = 0; form < 2; form++)
     for (int i = 0; i < b.copies; i++) {
-      b.packed[form][i] = noise(xai__pack_count(&b.p, (xai__pack_form)form), false);
-      xai__pack(e, &b.p, (xai__pack_form)form, b.packed[form][i]);
+      const xai__pack_form read = xai__pack_read(&b.p, (xai__pack_form)form);
+      b.packed[form][i] = noise(xai__pack_count(&b.p, read), false);
+      xai__pack(e, &b.p, read, b.packed[form][i]);
     }
   for (int column = 0; column < COLUMNS; column++) ms[column] = median_ms(&b, column);
   *flop = 2.0 * (double)xai__product_weight_count(&b.p) * (double)(out * out);

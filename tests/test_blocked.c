@@ -293,9 +293,10 @@ static float *solve(xai__engine *e, const problem *q) {
   f.add = q->add ? &t[1].b : NULL;
   f.other = &t[2].b;
   f.by = q->by ? &t[3].b : NULL;
-  const size_t bytes = (size_t)xai__pack_count(&q->p, form) * sizeof(float);
+  const xai__pack_form read = xai__pack_read(&q->p, form);
+  const size_t bytes = (size_t)xai__pack_count(&q->p, read) * sizeof(float);
   float *packed = aligned_alloc(64, (bytes + 127) / 64 * 64);
-  xai__pack(e, &q->p, form, packed);
+  xai__pack(e, &q->p, read, packed);
   const int status =
       q->adjoint ? xai__blocked_adjoint(e, &q->p, packed, &x.b, q->we, &t[0].b, &f, NULL)
                  : xai__blocked_forward(e, &q->p, packed, &x.b, q->xe, q->we, q->be, &t[0].b, &f,

@@ -33,6 +33,9 @@ bool xai__blocked_image(const xai__product *p);
 
 /* Weights in the order in which a direction reads them; edits are applied in registers. */
 typedef enum { XAI__PACK_FORWARD, XAI__PACK_ADJOINT } xai__pack_form;
+/* What a direction reads: the adjoint turns the FORWARD form, chunk by chunk on the way, but for images
+ * and depthwise convolutions. */
+xai__pack_form xai__pack_read(const xai__product *p, xai__pack_form direction);
 int64_t xai__pack_count(const xai__product *p, xai__pack_form form); /* floats */
 /* to: 64-byte aligned */
 void xai__pack(xai__engine *e, const xai__product *p, xai__pack_form form, float *to);
@@ -64,11 +67,11 @@ typedef struct xai__finish {
   float by_sign;
 } xai__finish;
 
-/* z = finish(we(w) xe(x) + be(b)); packed FORWARD. */
+/* z = finish(we(w) xe(x) + be(b)); packed: as xai__pack_read says. */
 int xai__blocked_forward(xai__engine *e, const xai__product *p, const float *packed,
                          const xai__blocked *x, xai__edit xe, xai__edit we, xai__edit be,
                          const xai__blocked *z, const xai__finish *f, xai_error *err);
-/* g = finish(we(w)' s); packed ADJOINT. */
+/* g = finish(we(w)' s). */
 int xai__blocked_adjoint(xai__engine *e, const xai__product *p, const float *packed,
                          const xai__blocked *s, xai__edit we, const xai__blocked *g,
                          const xai__finish *f, xai_error *err);

@@ -112,8 +112,14 @@ static range part(int64_t n, int64_t parts, int64_t i) {
   return (range){begin, begin + each + (i < more)};
 }
 
+const float *xai__gather_weights(const xai__gather *j, int64_t group, int64_t first, int lanes, int thread) {
+  float *panel = j->panel + thread * j->panel_size;
+  if (!j->turn) return j->w + (group * j->out + first) * j->terms;
+  xai__pack_turn(j->turn, j->f, j->axis, j->w, group, first, lanes, panel);
+  return panel;
+}
+
 static void task(void *ctx, int64_t index, int thread) {
-  (void)thread;
   const xai__gather *j = ctx;
   const range rows = part(j->rows, j->row_parts, index / j->chunk_parts);
   const range chunks = part(j->f->groups * j->chunks, j->chunk_parts, index % j->chunk_parts);
@@ -123,14 +129,14 @@ static void task(void *ctx, int64_t index, int thread) {
     t.lanes = (int)at_most(j->out - first, XAI__CHUNK);
     const cut k =
         cut_of(j->axis[1].count, j->f->depthwise ? j->k->most : j->k->half(&t));
-    const float *w = j->w + (group * j->out + first) * j->terms;
+    const float *w = xai__gather_weights(j, group, first, t.lanes, thread);
     const int64_t block = (group * j->out + first) / XAI__BLOCK;
     for (int64_t r = rows.begin; r < rows.end; r += 2) {
       xai__line lines[2];
       const int n = (int)at_most(2, rows.end - r);
       for (int i = 0; i < n; i++)
         xai__gather_line(j, r + i, group, block, t.lanes / XAI__BLOCK, &lines[i]);
-      t.ahead = c + 1 < chunks.end && r == rows.begin ? t.lanes * j->terms : 0;
+      t.ahead = c + 1 < chunks.end && r == rows.begin && !j->turn ? t.lanes * j->terms : 0;
       chunk_of_rows(j, &t, &k, lines, n, w);
     }
   }
@@ -314,8 +320,14 @@ static int convolve(xai__engine *e, const xai__filters *f, const float *packed,
   j.tile.we = we;
   j.out = ceil_div(f->out, XAI__BLOCK) * XAI__BLOCK;
   j.chunks = ceil_div(f->out, XAI__CHUNK);
+  if (f->adjoint && xai__pack_read(f->p, XAI__PACK_ADJOINT) == XAI__PACK_FORWARD) {
+    j.turn = &e->k;
+    j.panel_size = f->in * f->p->kernel[1] * f->p->kernel[2] * XAI__CHUNK;
+    j.panel = xai__scratch(e, (size_t)(xai__pool_threads(e->pool) * j.panel_size), sizeof *j.panel, err);
+    if (!j.panel) return xai__no_memory(err);
+  }
   for (int64_t i = 0; i < phases; i++) {
-    j.w = w + xai__filters_offset(f, i);
+    j.w = j.turn ? w : w + xai__filters_offset(f, i);
     XAI__TRY(run_phase(e, &j, i, err));
   }
   return XAI_OK;

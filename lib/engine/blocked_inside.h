@@ -36,6 +36,10 @@ int64_t xai__filters_taps(const xai__filters *f, int64_t phase);
 int64_t xai__filters_offset(const xai__filters *f, int64_t phase);
 /* Weights edited by what registers do not: squares and ones. */
 void xai__pack_edited(xai__engine *e, const xai__filters *f, xai__edit we, float *to);
+/* A chunk of `lanes` out of an adjoint from `first` on, [block of in][tap][channel][lanes], from the
+ * FORWARD form; axis: of the phase. */
+void xai__pack_turn(const xai__kernels *k, const xai__filters *f, const xai__axis axis[2],
+                    const float *forward, int64_t group, int64_t first, int lanes, float *to);
 
 /* Element (y, x) of channel block b of an item: data + item * .. + b * .. + y * .. + x * pixel. */
 typedef struct xai__source {
@@ -51,6 +55,9 @@ typedef struct xai__gather {
   const xai__blocked *z;
   const xai__finish *finish;
   const float *w, *bias; /* bias: of all blocks, or NULL */
+  const xai__kernels *turn; /* w is packed FORWARD and this an adjoint: turns it; or NULL */
+  float *panel;             /* [threads][panel_size]: a turned chunk */
+  int64_t panel_size;
   xai__source x;
   bool empty;        /* x has no elements */
   int64_t in_blocks; /* of a group of x */
@@ -66,6 +73,8 @@ typedef struct xai__line {
   xai__finish_run run[2];
 } xai__line;
 
+/* The weights of a chunk of t->lanes channels from `first` on. */
+const float *xai__gather_weights(const xai__gather *g, int64_t group, int64_t first, int lanes, int thread);
 /* block: of the result, the first of `blocks`. Zeroes the border beside the row. */
 void xai__gather_line(const xai__gather *g, int64_t row, int64_t group, int64_t block, int blocks,
                       xai__line *l);

@@ -30,6 +30,10 @@ bool xai__blocked_image(const xai__product *p) {
   return p->groups == 1 && p->c <= XAI__IMAGE_CHANNELS;
 }
 
+xai__pack_form xai__pack_read(const xai__product *p, xai__pack_form direction) {
+  return is_depthwise(p) || xai__blocked_image(p) ? direction : XAI__PACK_FORWARD;
+}
+
 xai__filters xai__filters_of(const xai__product *p, xai__pack_form form) {
   xai__filters f = {.p = p, .adjoint = form == XAI__PACK_ADJOINT, .depthwise = is_depthwise(p)};
   f.geometry = (xai__geometry){.adjoint = f.adjoint, .p = p};
@@ -133,10 +137,9 @@ static float weight(const xai__filters *f, xai__edit we, int64_t g, int64_t o, i
 }
 
 /* The kernel element of a phase's tap. */
-static int64_t element_of(const packing *j, int64_t t) {
-  const xai__axis *y = &j->axis[0], *x = &j->axis[1];
-  return (y->tap + t / x->taps * y->tap_step) * j->f->p->kernel[2] + x->tap +
-         t % x->taps * x->tap_step;
+static int64_t element_of(const xai__filters *f, const xai__axis axis[2], int64_t t) {
+  const xai__axis *y = &axis[0], *x = &axis[1];
+  return (y->tap + t / x->taps * y->tap_step) * f->p->kernel[2] + x->tap + t % x->taps * x->tap_step;
 }
 
 #define MOST_TAPS 64 /* of a channel whose kernels are turned at once */
@@ -183,7 +186,7 @@ static void pack_chunk(const packing *j, int64_t g, int64_t chunk) {
   float *to = j->to + (g * out + first) * f->in * taps;
   const bool turned = turns(j);
   int64_t element[MOST_TAPS];
-  for (int64_t t = 0; turned && t < taps; t++) element[t] = element_of(j, t);
+  for (int64_t t = 0; turned && t < taps; t++) element[t] = element_of(f, j->axis, t);
   for (int64_t b = 0; b < f->in; b += XAI__BLOCK) {
     const int64_t channels = at_most(XAI__BLOCK, f->in - b);
     if (turned) {
@@ -194,7 +197,7 @@ static void pack_chunk(const packing *j, int64_t g, int64_t chunk) {
     for (int64_t t = 0; t < taps; t++)
       for (int64_t i = b; i < b + channels; i++)
         for (int64_t l = 0; l < lanes; l++)
-          *to++ = first + l < f->out ? weight(f, j->we, g, first + l, i, element_of(j, t)) : 0;
+          *to++ = first + l < f->out ? weight(f, j->we, g, first + l, i, element_of(f, j->axis, t)) : 0;
   }
 }
 
@@ -233,11 +236,32 @@ void xai__pack(xai__engine *e, const xai__product *p, xai__pack_form form, float
   xai__pack_edited(e, &f, xai__identity, to);
 }
 
+void xai__pack_turn(const xai__kernels *k, const xai__filters *f, const xai__axis axis[2],
+                    const float *forward, int64_t group, int64_t first, int lanes, float *to) {
+  const int64_t taps = axis[0].taps * axis[1].taps, all = f->p->kernel[1] * f->p->kernel[2];
+  const int64_t in = round_up(f->in, XAI__BLOCK); /* what the forward direction puts out */
+  const int64_t ahead = (all > 4 ? 1 : 2) * f->out * all * XAI__CHUNK;
+  for (int64_t b = 0; b < f->in; b += XAI__BLOCK) {
+    const int64_t chunk = b / XAI__CHUNK * XAI__CHUNK, pitch = at_most(XAI__CHUNK, in - chunk);
+    const int channels = (int)at_most(XAI__BLOCK, f->in - b);
+    const float *from = forward + (group * in + chunk) * f->out * all + b - chunk;
+    for (int64_t t = 0; t < taps; t++, to += channels * lanes) {
+      const int64_t element = element_of(f, axis, t);
+      for (int l = 0; l < lanes; l += XAI__BLOCK) {
+        const int64_t at = first + l, n = at_least(0, at_most(XAI__BLOCK, f->out - at));
+        k->turn(from + (at * all + element * n) * pitch, pitch, (int)n, channels, ahead, lanes, to + l);
+      }
+    }
+  }
+}
+
 #define FEW_WEIGHTS (16 * 1024) /* are edited once, the others in registers */
 
 int xai__blocked_weights(xai__engine *e, const xai__filters *f, const float *packed, xai__edit *we,
                          const float **w, xai_error *err) {
-  const int64_t n = xai__filters_offset(f, xai__filters_phases(f));
+  const xai__pack_form form = xai__pack_read(f->p, f->adjoint ? XAI__PACK_ADJOINT : XAI__PACK_FORWARD);
+  const xai__filters read = xai__filters_of(f->p, form);
+  const int64_t n = xai__pack_count(f->p, form);
   *w = packed;
   const bool few = f->image || n <= FEW_WEIGHTS;
   if (xai__edit_is_identity(*we) || (we->form == XAI__LINEAR && !few)) return XAI_OK;
@@ -247,7 +271,7 @@ int xai__blocked_weights(xai__engine *e, const xai__filters *f, const float *pac
     memcpy(to, packed, (size_t)n * sizeof *to);
     e->k.edit(*we, to, n);
   } else {
-    xai__pack_edited(e, f, *we, to); /* the zeros between groups stay */
+    xai__pack_edited(e, &read, *we, to); /* the zeros between groups stay */
   }
   *we = xai__identity;
   *w = to;

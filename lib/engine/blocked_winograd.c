@@ -59,7 +59,7 @@ int64_t xai__winograd_scratch(const xai__engine *e, const xai__product *p) {
     return 0;
   const int64_t band = across * ceil_div(p->groups * in, XAI__BLOCK) * XAI__BLOCK;
   const int64_t input = at_least(INPUT_FLOATS, POINTS * band) + POINTS * XAI__BLOCK;
-  const int64_t each = input + POINTS * (u + m);
+  const int64_t panel = p->groups * in * XAI__CHUNK * 9, each = input + POINTS * (u + m) + panel;
   return (int64_t)sizeof(float) * (xai__pool_threads(e->pool) * each + FEW_WEIGHTS);
 }
 
@@ -174,7 +174,7 @@ static void task(void *ctx, int64_t index, int thread) {
   t.tap = &tap;
   t.plane = j->plane;
   t.piece = PIECE_BLOCKS;
-  if (!j->weights) transform_weights(j, g->w + (group * g->out + first) * g->terms, t.lanes, u);
+  if (!j->weights) transform_weights(j, xai__gather_weights(g, group, first, t.lanes, thread), t.lanes, u);
   for (int64_t i = begin; i < end; i += together) {
     const int64_t n = at_most(together, end - i);
     multiply(j, &t, group * g->in_blocks, i * j->across, n * j->across, u, m);
@@ -185,12 +185,11 @@ static void task(void *ctx, int64_t index, int thread) {
 }
 
 static void all_weights(void *ctx, int64_t chunk, int thread) {
-  (void)thread;
   const winograd *j = ctx;
   const xai__gather *g = j->g;
   const int64_t group = chunk / g->chunks, first = chunk % g->chunks * XAI__CHUNK;
   const int lanes = (int)at_most(g->out - first, XAI__CHUNK);
-  transform_weights(j, g->w + (group * g->out + first) * g->terms, lanes,
+  transform_weights(j, xai__gather_weights(g, group, first, lanes, thread), lanes,
                     j->weights + chunk * POINTS * j->u_point);
 }
 

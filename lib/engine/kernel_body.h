@@ -135,6 +135,24 @@ static void copy(const float *from, int64_t stride, int count, int64_t k, int wi
   }
 }
 
+static void turn_block(const float *from, int64_t stride, int count, int n, int64_t ahead, int64_t pitch,
+                       float *to) {
+  for (int i = 0; i < count; i++) __builtin_prefetch(from + ahead + i * stride);
+  for (int j = 0; j < n; j += VECTOR)
+    for (int i = 0; i < 16; i += VECTOR) {
+      const float *row = from + i * stride + j;
+      V t[VECTOR];
+      if (n - j >= VECTOR && count - i >= VECTOR) {
+        UNROLL for (int r = 0; r < VECTOR; r++) t[r] = load(row + r * stride);
+      } else {
+        for (int r = 0; r < VECTOR; r++)
+          t[r] = i + r < count ? load_part(row + r * stride, n - j < VECTOR ? n - j : VECTOR) : SPLAT(0.0f);
+      }
+      turn(t);
+      for (int c = 0; c < VECTOR && j + c < n; c++) store(to + (j + c) * pitch + i, t[c]);
+    }
+}
+
 static void gather(const float *from, int64_t plane, int64_t channels, const xai__run *run,
                    int runs, int64_t step, bool ones, int width, float *to, int64_t to_step) {
   int covered = 0;
@@ -477,6 +495,6 @@ static void add_scaled(float *y, const float *x, int64_t n, float scale) {
 }
 
 void FILL(xai__kernels *k) {
-  *k = (xai__kernels){VECTOR, ROWS, tile, transpose, copy, gather, edit, finish,
+  *k = (xai__kernels){VECTOR, ROWS, tile, transpose, copy, turn_block, gather, edit, finish,
                       sum_rows, sum_columns, slide, take, weave, add_bias, emit, add_scaled};
 }

@@ -48,6 +48,9 @@ typedef struct xai__kernels {
    * count; lanes from count to width are 0. */
   void (*transpose)(const float *from, int64_t stride, int count, int64_t k, int width, float *to);
   void (*copy)(const float *from, int64_t stride, int count, int64_t k, int width, float *to);
+  /* to[k * pitch + i] from source[i * stride + k], i below 16, k below n <= 16; 0 from i = count on.
+   * What lies `ahead` is fetched. */
+  void (*turn)(const float *from, int64_t stride, int count, int n, int64_t ahead, int64_t pitch, float *to);
   /* For each of `channels`: to[c * to_step ..+ width] from runs of from[c * plane], else 0. */
   void (*gather)(const float *from, int64_t plane, int64_t channels, const xai__run *run, int runs,
                  int64_t step, bool ones, int width, float *to, int64_t to_step);

@@ -458,7 +458,7 @@ int xai__layer_adjoint(const xai__layer_use *u, const xai__blocked *s, xai__edit
   p.n *= u->times;
   p.batch *= u->times;
   if (u->blocked) {
-    XAI__TRY(packed(u, XAI__PACK_ADJOINT, &we, &w));
+    XAI__TRY(packed(u, xai__pack_read(&u->p, XAI__PACK_ADJOINT), &we, &w));
     return xai__blocked_adjoint(e, &p, w, s, we, g, f, u->call->err);
   }
   xai__epilogue ep = f->accumulate ? xai__add_to : xai__set;
