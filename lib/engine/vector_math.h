@@ -122,6 +122,18 @@ static inline float xai__sigmoid(float x) {
   return (x < 0 ? e : 1) / (1 + e);
 }
 
+/* x sigmoid(a x), in fewer steps than the two: off by units of the last place of x, and 0 where e^-ax
+ * is more than a float holds. */
+static inline float xai__swish(float x, float a) {
+  const float t = a * x, far = 87;
+  const int32_t size = (int32_t)(xai__bits(t) & 0x7fffffff), most = (int32_t)xai__bits(far);
+  const uint32_t near = (uint32_t)(size < most ? size : most), sign = ~xai__bits(t) & 0x80000000;
+  int32_t n;
+  const float e = 1 + xai__exp_parts(xai__of_bits(near | sign), &n);
+  const float y = x / (1 + xai__of_bits(xai__bits(e) + ((uint32_t)n << 23)));
+  return t < -far ? x * 0 : y;
+}
+
 static inline float xai__softplus(float x) {
   return (x < 0 ? 0 : x) + xai__log1p_of_fraction(xai__exp(-fabsf(x)));
 }

@@ -19,7 +19,7 @@ ROW(Gelu, 1, APPROXIMATE, infer, xai__gelu(x), gelu_slope(x), .check = check_gel
 LOOP(GeluByTanh, xai__gelu_by_tanh(x), gelu_by_tanh_slope(x))
 ROW(Mish, 1, NONE, infer, x * xai__tanh(xai__softplus(x)), mish_slope(x), PLAIN)
 ROW(HardSwish, 1, NONE, infer, x * clamp(x / 6 + 0.5f, 0, 1), hard_swish_slope(x), PLAIN)
-ROW(Swish, 1, ALPHA_1, infer, x * xai__sigmoid(p->alpha * x), swish_slope(x, p->alpha), PLAIN)
+ROW(Swish, 1, ALPHA_1, infer, xai__swish(x, p->alpha), swish_slope(x, p->alpha), PLAIN)
 
 ROW(Sigmoid, 1, NONE, infer, xai__sigmoid(x), y * (1 - y), .gate = XAI__GATE_SIGMOID, BY_RESULT)
 ROW(HardSigmoid, 1, HARD, infer, clamp(p->alpha * x + p->beta, 0, 1), y > 0 && y < 1 ? p->alpha : 0,
