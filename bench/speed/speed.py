@@ -4,7 +4,8 @@
                     [--networks DIR] [--cold]
 
 Every round asks each side for each call, once to warm up and once timed: what else the machine does
-falls on all alike. The table has medians in ms and theirs / ours: above 1 we are faster. With --cold
+falls on all alike. Before each side the machine rests until the threads of the one before sleep too:
+onnxruntime's spin for 50 ms after a call, and would take a processor from whoever comes next. The table has medians in ms and theirs / ours: above 1 we are faster. With --cold
 each call also gets a process of its own, for the time from loading to the first result, and for the
 most memory that it held (for the torch sides, torch itself included). networks.py makes the networks.
 """
@@ -14,12 +15,14 @@ import os
 import statistics
 import subprocess
 import sys
+import time
 
 CONVOLUTIONAL = ['vgg16', 'resnet50', 'resnet18']
 NETWORKS = CONVOLUTIONAL + ['densenet121', 'mobilenet_v2', 'efficientnet_b0', 'convnext_tiny', 'vit_b_16', 'bert_base']
 PEERS = ['onnxruntime', 'pytorch', 'zennit', 'captum', 'lxt']
 # What a peer can be asked on which networks; the others on all.
 ONLY = {'zennit': CONVOLUTIONAL, 'captum': ['vgg16'], 'lxt': ['vit_b_16']}
+REST = 0.1  # seconds
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 
@@ -68,6 +71,7 @@ def warm(sides, calls, rounds):
                 if s.name not in times[call]:
                     continue
                 try:
+                    time.sleep(REST)
                     s.ask(call)
                     times[call][s.name].append(s.ask(call)['seconds'])
                 except RuntimeError as e:

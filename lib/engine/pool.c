@@ -16,7 +16,7 @@
 
 #define MAX_THREADS 1024
 #define SPINS_BEFORE_YIELD 2000
-#define SECONDS_BEFORE_SLEEP 1e-3
+#define SECONDS_BEFORE_SLEEP 1e-2
 #define SECONDS_WITHIN_A_CALL 2e-2
 
 /* The word: job number << 17 | OPEN while workers may join | how many have joined. */
