@@ -153,6 +153,12 @@ typedef struct problem {
   int64_t in, out;
 } problem;
 
+static void three_minus_twice(const xai__map *m, float *v, int64_t n) {
+  (void)m;
+  for (int64_t i = 0; i < n; i++) v[i] = 3 - 2 * v[i];
+}
+static const xai__map a_map = {three_minus_twice};
+
 static problem random_problem(void) {
   problem q = {.p = random_product(), .adjoint = chance() % 2};
   const int64_t in = xai__product_in_count(&q.p), out = xai__product_out_count(&q.p);
@@ -171,9 +177,11 @@ static problem random_problem(void) {
   q.b = noise(q.p.n_bias);
   q.p.w = q.w;
   q.p.b = chance() % 3 ? q.b : NULL;
-  const int form = (int)between(0, 2);
-  q.ep = form == 0 ? xai__set : xai__add_to;
-  if (form == 2) q.ep = (xai__epilogue){XAI__MULTIPLY_ADD, -0.75f, q.beside, any_edit()};
+  const int form = (int)between(0, 3);
+  q.ep = form == 1 ? xai__add_to : xai__set;
+  if (form == 2) q.ep = (xai__epilogue){XAI__MULTIPLY_ADD, -0.75f, q.beside, any_edit(), NULL};
+  if (form == 3) q.ep.x = chance() % 3 ? q.beside : NULL;
+  if (form == 3) q.ep.map = chance() % 3 ? &a_map : NULL;
   return q;
 }
 
@@ -209,9 +217,13 @@ static answer answer_of(const problem *q) {
     double by = 1;
     if (q->ep.form == XAI__MULTIPLY_ADD)
       by = (double)q->ep.coef * (double)xai__edited(q->ep.edit, q->beside[i]);
-    const double before = q->ep.form == XAI__SET ? 0 : (double)q->y[i];
-    a.want[i] = (a.want[i] + bias) * by + before;
-    a.size[i] = (a.size[i] + fabs(bias)) * fabs(by) + fabs(before);
+    const float *add = q->ep.form == XAI__SET ? q->ep.x : q->y;
+    const double more = add ? (double)add[i] : 0;
+    a.want[i] = (a.want[i] + bias) * by + more;
+    a.size[i] = (a.size[i] + fabs(bias)) * fabs(by) + fabs(more);
+    if (!q->ep.map) continue;
+    a.want[i] = 3 - 2 * a.want[i];
+    a.size[i] = 3 + 2 * a.size[i];
   }
   return a;
 }
@@ -368,7 +380,7 @@ static problem large_problem(int which) {
   q.beside = noise(q.out);
   q.p.w = q.w;
   q.p.b = q.b;
-  q.ep = (xai__epilogue){XAI__MULTIPLY_ADD, 0.3f, q.beside, {XAI__LINEAR, 1, 2}};
+  q.ep = (xai__epilogue){XAI__MULTIPLY_ADD, 0.3f, q.beside, {XAI__LINEAR, 1, 2}, NULL};
   return q;
 }
 
@@ -432,7 +444,7 @@ START_TEST(plain_products) {
     float *a = noise(g.batch * g.m * g.k), *b = noise(g.batch * g.k * g.n);
     float *y = noise(count), *x = noise(count), *z = malloc((size_t)count * sizeof *z);
     const bool multiply = chance() % 2;
-    const xai__epilogue product = {XAI__MULTIPLY_ADD, 2, x, {XAI__LINEAR, 1, 0}};
+    const xai__epilogue product = {XAI__MULTIPLY_ADD, 2, x, {XAI__LINEAR, 1, 0}, NULL};
     memcpy(z, y, (size_t)count * sizeof *z);
     ck_assert_int_eq(xai__gemm_run(e, &g, a, b, z, multiply ? product : xai__add_to, NULL), XAI_OK);
     for (int64_t t = 0; t < count; t++) {

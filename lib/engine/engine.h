@@ -56,15 +56,22 @@ static inline bool xai__edit_is_none(xai__edit e) {
   return e.form == XAI__LINEAR && e.pos == 0 && e.neg == 0;
 }
 
-/* Where a result goes: y = acc; y += acc; y += coef * edit(x) * acc, x of y's shape. */
+/* A pointwise function: v[i] = f(v[i]), the same bits wherever an element lies. */
+typedef struct xai__map {
+  void (*f)(const struct xai__map *m, float *v, int64_t n);
+} xai__map;
+
+/* Where a result goes: y = map(acc + x); y += acc; y += coef * edit(x) * acc; x of y's shape. SET may
+ * do without x (which may be y) and without map. */
 typedef struct xai__epilogue {
   enum { XAI__SET, XAI__ADD, XAI__MULTIPLY_ADD } form;
   float coef;
   const float *x;
   xai__edit edit;
+  const xai__map *map;
 } xai__epilogue;
-static const xai__epilogue xai__set = {XAI__SET, 1, NULL, {XAI__LINEAR, 1, 1}};
-static const xai__epilogue xai__add_to = {XAI__ADD, 1, NULL, {XAI__LINEAR, 1, 1}};
+static const xai__epilogue xai__set = {XAI__SET, 1, NULL, {XAI__LINEAR, 1, 1}, NULL};
+static const xai__epilogue xai__add_to = {XAI__ADD, 1, NULL, {XAI__LINEAR, 1, 1}, NULL};
 
 /* A linear map z = w (x) + b.
  *

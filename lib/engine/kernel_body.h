@@ -290,9 +290,13 @@ static void sum_columns(const float *w, int64_t stride, int n, int64_t k, const 
 
 static void emit(const xai__epilogue *ep, float *y, const float *x, const float *acc, int64_t n) {
   const float coef = ep->coef, pos = coef * ep->edit.pos, neg = coef * ep->edit.neg;
-  if (ep->form == XAI__SET)
-    copy_run(acc, (int)n, y);
-  else if (ep->form == XAI__ADD)
+  if (ep->form == XAI__SET) {
+    if (x)
+      for (int64_t i = 0; i < n; i++) y[i] = acc[i] + x[i];
+    else
+      copy_run(acc, (int)n, y);
+    if (ep->map) ep->map->f(ep->map, y, n);
+  } else if (ep->form == XAI__ADD)
     for (int64_t i = 0; i < n; i++) y[i] += acc[i];
   else if (ep->edit.form == XAI__LINEAR)
     for (int64_t i = 0; i < n; i++) y[i] += x[i] * (x[i] > 0 ? pos : neg) * acc[i];
@@ -320,12 +324,12 @@ static void add_tile_bias(const xai__spot *s, float *acc, int rows, int lanes, i
 /* emit where neighbours in y and x are `step` apart. */
 static void emit_apart(const xai__epilogue *ep, float *y, const float *x, int64_t step,
                        const float *acc, int64_t n) {
-  if (ep->form == XAI__SET)
+  if (ep->form == XAI__SET && !x && !ep->map)
     for (int64_t i = 0; i < n; i++) y[i * step] = acc[i];
   else if (ep->form == XAI__ADD)
     for (int64_t i = 0; i < n; i++) y[i * step] += acc[i];
   else
-    for (int64_t i = 0; i < n; i++) emit(ep, y + i * step, x + i * step, acc + i, 1);
+    for (int64_t i = 0; i < n; i++) emit(ep, y + i * step, x ? x + i * step : NULL, acc + i, 1);
 }
 
 /* Offsets from `from` on that lie equally far apart. */
@@ -360,18 +364,27 @@ static void turn_tile(const float *acc, int rows, int lanes, int width, float *t
     }
 }
 
-/* A tile of 2 VECTOR lanes that are neighbours in z. */
-INLINE void set_wide(const xai__spot *s, const float *acc, int rows, const int64_t *row,
-                     int64_t lane, int64_t bias_at) {
+/* SET of a tile of 2 VECTOR lanes that are neighbours in z. */
+INLINE void set_wide(const xai__spot *s, float *acc, int rows, const int64_t *row, int64_t lane,
+                     int64_t bias_at) {
+  const xai__map *map = s->ep.map;
   float bias[2 * VECTOR] = {0};
   if (s->bias)
     for (int l = 0; l < 2 * VECTOR; l++) bias[l] = xai__edited(s->be, s->bias[bias_at + l]);
   const V low = load(bias), high = load(bias + VECTOR);
-  for (int r = 0; r < rows; r++, acc += 2 * VECTOR) {
-    float *z = s->z + row[r] + lane;
-    store(z, load(acc) + low);
-    store(z + VECTOR, load(acc + VECTOR) + high);
+  for (int r = 0; r < rows; r++) {
+    float *from = acc + r * 2 * VECTOR, *to = map ? from : s->z + row[r] + lane;
+    V a = load(from) + low, b = load(from + VECTOR) + high;
+    if (s->ep.x) {
+      a = a + load(s->ep.x + row[r] + lane);
+      b = b + load(s->ep.x + row[r] + lane + VECTOR);
+    }
+    store(to, a);
+    store(to + VECTOR, b);
   }
+  if (!map) return;
+  map->f(map, acc, rows * 2 * VECTOR);
+  for (int r = 0; r < rows; r++) copy_run(acc + r * 2 * VECTOR, 2 * VECTOR, s->z + row[r] + lane);
 }
 
 static void finish(const xai__spot *s, float *acc, int rows, int lanes, int width,
@@ -382,10 +395,11 @@ static void finish(const xai__spot *s, float *acc, int rows, int lanes, int widt
     set_wide(s, acc, rows, row, lane[0], bias_at);
     return;
   }
+  xai__epilogue ep = s->ep;
   if (s->bias) add_tile_bias(s, acc, rows, lanes, width, row, lane, bias_at);
-  if (s->ep.form == XAI__SET && are_neighbours(lane, lanes)) {
-    for (int r = 0; r < rows; r++) copy_run(acc + r * width, lanes, s->z + row[r] + lane[0]);
-    return;
+  if (ep.map && !ep.x) {
+    ep.map->f(ep.map, acc, rows * width);
+    ep.map = NULL;
   }
   if (count_neighbours(row, rows) * lanes > count_neighbours(lane, lanes) * rows) {
     turn_tile(acc, rows, lanes, width, turned);
@@ -403,11 +417,11 @@ static void finish(const xai__spot *s, float *acc, int rows, int lanes, int widt
     n = length_of_run(lane, l, lanes, &step);
     for (int r = 0; r < rows; r++) {
       float *y = s->z + row[r] + lane[l];
-      const float *x = s->ep.x ? s->ep.x + row[r] + lane[l] : NULL, *from = acc + r * width + l;
+      const float *x = ep.x ? ep.x + row[r] + lane[l] : NULL, *from = acc + r * width + l;
       if (step == 1)
-        emit(&s->ep, y, x, from, n);
+        emit(&ep, y, x, from, n);
       else
-        emit_apart(&s->ep, y, x, step, from, n);
+        emit_apart(&ep, y, x, step, from, n);
     }
   }
 }

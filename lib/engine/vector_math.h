@@ -5,8 +5,9 @@
  *   log    n ln 2 + log(1 + f), 1 + f in [sqrt 1/2, sqrt 2), log(1 + f) = f - f^2 / 2 + f^3 L(f)
  *   tanh   -t / (t + 2), t = e^(-2|x|) - 1
  *   erf    x + x S(x^2) below 0.93, 1 - exp(-G(x)) above
+ *   normal tail e^(-x^2 / 2) t P(|x| t), t = 1 / (1 + 0.35 |x|)
  *
- * E, L, S, G are polynomials fitted to the least relative error of the function. Errors, in units
+ * E, L, S, G, P are polynomials fitted to the least relative error of the function. Errors, in units
  * of the last place, are bounded in tests/test_vector_math.c. Infinities, NaN, -0 and denormals are
  * what C's functions make of them. */
 #ifndef XAI_ENGINE_VECTOR_MATH_H
@@ -44,13 +45,17 @@ static inline float xai__of_bits(uint32_t u) {
 #define XAI__LN2_HIGH 0.693359375f /* few bits: n times it is exact */
 #define XAI__LN2_LOW -2.12194440e-4f
 
-/* x = n ln 2 + r; returns e^r - 1, and n, which stays in the last bits of a large number. */
-static inline float xai__exp_parts(float x, int32_t *n) {
+/* x = n ln 2 + r; returns r, and n, which stays in the last bits of a large number. */
+static inline float xai__exp_rest(float x, int32_t *n) {
   const float round = 12582912.0f; /* 1.5 * 2^23 */
   const float t = XAI__FMA(x, 1.44269504f, round), whole = t - round;
   *n = (int32_t)(xai__bits(t) - xai__bits(round));
-  float r = XAI__FMA(whole, -XAI__LN2_HIGH, x);
-  r = XAI__FMA(whole, -XAI__LN2_LOW, r);
+  const float r = XAI__FMA(whole, -XAI__LN2_HIGH, x);
+  return XAI__FMA(whole, -XAI__LN2_LOW, r);
+}
+
+/* e^r - 1 */
+static inline float xai__exp_near_0(float r) {
   float p = 1.38708716e-3f;
   p = XAI__FMA(p, r, 8.36644694e-3f);
   p = XAI__FMA(p, r, 4.16674353e-2f);
@@ -59,9 +64,20 @@ static inline float xai__exp_parts(float x, int32_t *n) {
   return XAI__FMA(r * r, p, r);
 }
 
+/* x = n ln 2 + r; returns e^r - 1, and n. */
+static inline float xai__exp_parts(float x, int32_t *n) {
+  return xai__exp_near_0(xai__exp_rest(x, n));
+}
+
 /* 2^n for n in [-126, 127] */
 static inline float xai__power_of_2(int32_t n) {
   return xai__of_bits((uint32_t)(n + 127) << 23);
+}
+
+/* e 2^n in two steps: it may be denormal or infinite. */
+static inline float xai__scaled(float e, int32_t n) {
+  const int32_t half = n >> 1;
+  return e * xai__power_of_2(half) * xai__power_of_2(n - half);
 }
 
 static inline float xai__exp(float x) {
@@ -69,8 +85,7 @@ static inline float xai__exp(float x) {
   x = x < -104 ? -104 : x;
   x = x > 89 ? 89 : x;
   const float e = 1 + xai__exp_parts(x, &n);
-  const int32_t half = n >> 1; /* two steps: the result may be denormal or infinite */
-  return e * xai__power_of_2(half) * xai__power_of_2(n - half);
+  return xai__scaled(e, n);
 }
 
 /* e^x - 1 */
@@ -168,11 +183,41 @@ static inline float xai__erf(float x) {
   return copysignf(small ? low : high, x);
 }
 
-#define XAI__SQRT_HALF 0.70710678118654752f
 #define XAI__SQRT_2_PI 0.79788456080286536f /* sqrt(2 / pi) */
 #define XAI__GELU_CUBE 0.044715f
 
-static inline float xai__gelu(float x) { return 0.5f * x * (1 + xai__erf(x * XAI__SQRT_HALF)); }
+static inline float xai__within_15(float x) { return x > 15 ? 15 : x; }
+
+/* e^(-x^2 / 2), 0 from 15 on: the square is taken as that of x's first bits, which is exact, and the rest. */
+static inline float xai__bell(float x) {
+  const float a = xai__within_15(fabsf(x));
+  const float head = xai__of_bits(xai__bits(a) & 0xfffff000);
+  int32_t n;
+  const float r = xai__exp_rest(-0.5f * head * head, &n);
+  const float e = 1 + xai__exp_near_0(XAI__FMA(-0.5f * (a - head), a + head, r));
+  return xai__scaled(e, n);
+}
+
+/* The share of the normal distribution below -|x|, over the bell of x. */
+static inline float xai__normal_tail(float x) {
+  const float a = xai__within_15(fabsf(x)), t = 1 / XAI__FMA(0.35f, a, 1.0f), s = a * t;
+  float p = -6.5659782e-6f;
+  p = XAI__FMA(p, s, 5.7411201e-5f);
+  p = XAI__FMA(p, s, -1.1772810e-4f);
+  p = XAI__FMA(p, s, -8.4526847e-5f);
+  p = XAI__FMA(p, s, -9.6293057e-4f);
+  p = XAI__FMA(p, s, 4.4006653e-3f);
+  p = XAI__FMA(p, s, 3.1978023e-2f);
+  p = XAI__FMA(p, s, -2.2394120e-1f);
+  p = XAI__FMA(p, s, 5e-1f);
+  return p * t;
+}
+
+/* x times the share below x */
+static inline float xai__gelu(float x) {
+  const float y = xai__within_15(x) * xai__normal_tail(x) * xai__bell(x);
+  return x > 0 ? x - y : y;
+}
 
 /* Its approximation by tanh, of the argument below. */
 static inline float xai__gelu_inner(float x) {

@@ -425,18 +425,29 @@ static int in_place(const xai__layer_use *u, xai__product *p) {
   return p->w ? XAI_OK : u->call->err->status;
 }
 
-/* On the plain engine: the forms of a finish that it does not know come after the product. */
+typedef struct applying {
+  xai__map map;
+  const xai__finish *f;
+} applying;
+
+static void apply(const xai__map *m, float *v, int64_t n) {
+  const xai__finish *f = ((const applying *)(const void *)m)->f;
+  f->apply(f->low, f->high, v, n);
+}
+
+/* On the plain engine: activations by their own loops, STAB and DIVIDE after the product. */
 static int plain_forward(const xai__layer_use *u, const xai__blocked *x, xai__edit xe, xai__edit we,
                          xai__edit be, const xai__blocked *z, const xai__finish *f) {
   xai__engine *e = u->call->engine;
-  bool onto = f->accumulate || (f->add && f->add->data == z->data);
+  xai__epilogue ep = xai__set;
+  const applying a = {{apply}, f};
+  const bool activates = f->form == XAI__CLIP || f->form == XAI__BEND || f->form == XAI__APPLY;
+  if (f->add) ep.x = f->add->data;
+  if (activates) ep.map = &a.map;
   xai__product p = u->p;
   if (xai__edit_is_identity(we)) p.packed = panels(u);
   if (!p.packed) XAI__TRY(in_place(u, &p));
-  XAI__TRY(xai__product_forward(e, &p, x->data, xe, we, be, z->data,
-                                onto ? xai__add_to : xai__set, u->call->err));
-  if (f->add && f->add->data != z->data)
-    xai__add_scaled(e, z->data, f->add->data, xai__blocked_count(z), 1);
+  XAI__TRY(xai__product_forward(e, &p, x->data, xe, we, be, z->data, ep, u->call->err));
   if (f->form == XAI__DIVIDE || f->form == XAI__STAB) xai__layer_divide(e, z, f, z->data);
   return XAI_OK;
 }
@@ -464,7 +475,7 @@ int xai__layer_adjoint(const xai__layer_use *u, const xai__blocked *s, xai__edit
   xai__epilogue ep = f->accumulate ? xai__add_to : xai__set;
   if (f->form == XAI__TIMES) {
     if (!f->accumulate) xai__fill(e, g->data, xai__blocked_count(g), 0);
-    ep = (xai__epilogue){XAI__MULTIPLY_ADD, f->coef, f->other->data, f->edit};
+    ep = (xai__epilogue){XAI__MULTIPLY_ADD, f->coef, f->other->data, f->edit, NULL};
   }
   return xai__product_adjoint(e, &p, s->data, we, g->data, ep, u->call->err);
 }

@@ -31,7 +31,7 @@ int xai__layer_take(const xai__layer_use *u, const xai__view *v, xai__side_of si
 /* Room for one, to be handed over with xai__convert_back; v itself where the layouts are the same. */
 int xai__layer_room(const xai__layer_use *u, const xai__view *v, xai__side_of side, xai__view *room);
 
-/* z = finish(we(w) xe(x) + be(b)); forms KEEP, STAB, DIVIDE (CLIP and BEND: blocked only). `add` may be z. */
+/* z = finish(we(w) xe(x) + be(b)); forms KEEP, CLIP, BEND, APPLY, STAB and DIVIDE. `add` may be z. */
 int xai__layer_forward(const xai__layer_use *u, const xai__blocked *x, xai__edit xe, xai__edit we,
                        xai__edit be, const xai__blocked *z, const xai__finish *f);
 /* g = finish(we(w)' s), of u->times targets; forms KEEP and TIMES. */

@@ -66,7 +66,7 @@ static int run_layer(xai__plan *p, xai__unit *unit, xai__call *c, xai_error *err
   }
   if (unit->activation) {
     XAI__TRY(activation_call(p, unit->activation, y, &act, err));
-    done = u.blocked && act.node->op->finish && act.node->op->finish(&act, &finish);
+    done = act.node->op->finish && act.node->op->finish(&act, &finish);
     if (!done) finish.form = XAI__KEEP;
   }
   XAI__TRY(xai__layer_forward(&u, &x, xai__identity, xai__identity, xai__identity, &z, &finish));

@@ -57,7 +57,7 @@ static int infer(xai__call *c) {
 static int accumulate(xai__call *c, xai__gemm g, const float *a, const float *b, float *y) {
   float alpha = ((const gemm_attr *)c->node->attr)->alpha;
   xai__epilogue ep = xai__add_to;
-  if (alpha != 1) ep = (xai__epilogue){XAI__MULTIPLY_ADD, alpha, y, {XAI__ONES, 0, 0}};
+  if (alpha != 1) ep = (xai__epilogue){XAI__MULTIPLY_ADD, alpha, y, {XAI__ONES, 0, 0}, NULL};
   return xai__gemm_run(c->engine, &g, a, b, y, ep, c->err);
 }
 

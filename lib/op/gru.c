@@ -133,7 +133,7 @@ static void attribute_hidden(void *ctx, int64_t begin, int64_t end) {
 static int back(xai__recurrent *r) {
   int64_t n = r->size;
   float *h = xai__cell_at(r, r->h, r->k, 0, n), *u = xai__cell_at(r, r->u, r->k, 0, n);
-  xai__epilogue times = {XAI__MULTIPLY_ADD, 1, r->a->linear_before_reset ? h : u, xai__identity};
+  xai__epilogue times = {XAI__MULTIPLY_ADD, 1, r->a->linear_before_reset ? h : u, xai__identity, NULL};
   xai__cell_items(r, r->o ? attribute_hidden : differentiate_hidden);
   if (r->o) return xai__cell_recur_back(r, r->part, HIDDEN, 1, r->gh, times);
   XAI__TRY(xai__cell_recur_back(r, r->part, HIDDEN, 1, q_of(r, 0), xai__set));

@@ -107,7 +107,7 @@ static void attribute_items(void *ctx, int64_t begin, int64_t end) {
 
 static int back(xai__recurrent *r) {
   xai__epilogue times = {XAI__MULTIPLY_ADD, 1, xai__cell_at(r, r->h, r->k, 0, r->size),
-                         xai__identity};
+                         xai__identity, NULL};
   xai__cell_items(r, r->o ? attribute_items : differentiate_items);
   if (r->o) return xai__cell_recur_back(r, r->gz, NEW, 1, r->gh, times);
   return xai__cell_recur_back(r, r->gz, 0, GATES, r->gh, xai__add_to);

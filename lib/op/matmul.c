@@ -171,7 +171,7 @@ static int relevance(xai__call *c, const xai__own_options *o, const xai__view *g
     if (o->ledger && !gin[i].data && value != 1 - i)
       o->ledger[XAI__CONSTANT] += xai__dot(c->engine, s, d.o.data, n);
   stack g = {d.o.lead, d.o.size, s};
-  xai__epilogue times = {XAI__MULTIPLY_ADD, 1, d.a.data, xai__identity};
+  xai__epilogue times = {XAI__MULTIPLY_ADD, 1, d.a.data, xai__identity, NULL};
   int status = value == 1 ? XAI_OK : to_a(c, &d, g, gin[0].data, times);
   times.x = d.b.data;
   if (!status && value != 0) status = to_b(c, &d, g, gin[1].data, times);

@@ -204,7 +204,7 @@ static int to_input(xai__recurrent *r, const xai__cell *cell, const float *g_row
   int64_t rows = r->steps * r->items, n = r->o ? r->size : r->gates * r->size;
   xai__gemm g = {.batch = 1, .m = rows, .n = r->inputs, .k = n};
   const float *w = r->w + (r->o ? cell->candidate * r->size * r->inputs : 0);
-  xai__epilogue times = {XAI__MULTIPLY_ADD, 1, xai__f(&r->c->in[XAI__CELL_X]), xai__identity};
+  xai__epilogue times = {XAI__MULTIPLY_ADD, 1, xai__f(&r->c->in[XAI__CELL_X]), xai__identity, NULL};
   if (!gin[XAI__CELL_X].data) return XAI_OK;
   return xai__gemm_run(r->c->engine, &g, g_rows, w, xai__f(&gin[XAI__CELL_X]),
                        r->o ? times : xai__add_to, r->c->err);

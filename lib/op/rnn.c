@@ -36,7 +36,7 @@ static void back_items(void *ctx, int64_t begin, int64_t end) {
 
 static int back(xai__recurrent *r) {
   xai__epilogue times = {XAI__MULTIPLY_ADD, 1, xai__cell_at(r, r->h, r->k, 0, r->size),
-                         xai__identity};
+                         xai__identity, NULL};
   xai__cell_items(r, back_items);
   return xai__cell_recur_back(r, r->gz, 0, 1, r->gh, r->o ? times : xai__add_to);
 }

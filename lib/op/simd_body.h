@@ -43,8 +43,8 @@ static inline float clamp(float x, float low, float high) {
   return x > high ? high : x;
 }
 static inline float gelu_slope(float x) {
-  return 0.5f * (1 + xai__erf(x * XAI__SQRT_HALF)) +
-         0.5f * XAI__SQRT_2_PI * x * xai__exp(-0.5f * x * x);
+  const float bell = xai__bell(x), tail = bell * xai__normal_tail(x);
+  return XAI__FMA(0.5f * XAI__SQRT_2_PI * x, bell, x > 0 ? 1 - tail : tail);
 }
 static inline float gelu_by_tanh_slope(float x) {
   const float t = xai__tanh(xai__gelu_inner(x));
