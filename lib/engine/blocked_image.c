@@ -108,7 +108,7 @@ static void store_row(const job *j, int64_t item, int64_t c, int64_t y, const fl
     v = line;
   }
   if (f->form == XAI__TIMES && !f->add) {
-    const xai__epilogue ep = {XAI__MULTIPLY_ADD, f->coef, NULL, f->edit};
+    const xai__epilogue ep = {XAI__MULTIPLY_ADD, f->coef, NULL, f->edit, NULL};
     if (!f->accumulate) memset(g->data + at, 0, (size_t)g->w * sizeof *g->data);
     j->k->emit(&ep, g->data + at, f->other->data + at, v, g->w);
     return;

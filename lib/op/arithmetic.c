@@ -8,6 +8,7 @@
  * power passes to its base, or to its exponent if that alone is an activation. */
 #include "op/blocked.h"
 #include "op/broadcast.h"
+#include "op/strided.h"
 #include <math.h>
 
 /* Integers wrap; a division by zero gives zero: no operand can trap. */
@@ -174,6 +175,14 @@ static xai__crossing power_crossing(const xai__node *node, const bool *in_static
   return in_static[0] || in_static[1] ? XAI__CROSS_PASS : XAI__CROSS_REFUSED;
 }
 
+/* Times one constant, once. */
+static bool scaled_view(const xai__call *c, xai__strided *v) {
+  const xai__view *by = &c->in[c->in_static[0] ? 0 : 1];
+  if (!by->data || xai__count(&by->shape) != 1 || by->dtype != XAI_F32 || v->scale != 1) return false;
+  v->scale = *xai__f(by);
+  return xai__shape_equal(&v->shape, &c->out[0].shape);
+}
+
 #define BINARY(Type, ...)                                                                          \
   static const function function_##Type = __VA_ARGS__;                                             \
   static int forward_##Type(xai__call *c) { return forward(c, &function_##Type); }                 \
@@ -191,7 +200,7 @@ BINARY(Mul, {mul_f32, mul_i64, SLOPE_OF(mul_dx), SLOPE_OF(mul_dy)})
 BINARY(Div, {div_f32, div_i64, SLOPE_OF(div_dx), SLOPE_OF(div_dy)})
 const xai__op xai__op_Add = {BINARY_OP(Add), .sum = true, .blocked = &xai__blocked_channels, .vjp_needs = XAI__NEEDS_NONE, .cross = XAI__CROSS_NORM};
 const xai__op xai__op_Sub = {BINARY_OP(Sub), .blocked = &xai__blocked_alike, .vjp_needs = XAI__NEEDS_NONE, .cross = XAI__CROSS_NORM};
-const xai__op xai__op_Mul = {BINARY_OP(Mul), .blocked = &xai__blocked_channels, .vjp_needs = XAI__NEEDS_IN, .crossing = product_crossing};
+const xai__op xai__op_Mul = {BINARY_OP(Mul), .blocked = &xai__blocked_channels, .vjp_needs = XAI__NEEDS_IN, .crossing = product_crossing, .view = scaled_view};
 const xai__op xai__op_Div = {BINARY_OP(Div), .cross = XAI__CROSS_PASS};
 
 /* The exponent may be of another type than the base, whose type the result has. */

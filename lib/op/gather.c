@@ -3,6 +3,7 @@
  * end; what an index reaches is only known at run time, and checked then. */
 #include "op/check.h"
 #include "op/loop.h"
+#include "op/strided.h"
 #include <string.h>
 
 typedef struct {
@@ -75,6 +76,18 @@ static void gather_rows(void *ctx, int64_t begin, int64_t end) {
   }
 }
 
+/* One index. */
+static bool gather_view(const xai__call *c, xai__strided *v) {
+  const int64_t axis = ((const gather_attr *)c->node->attr)->axis, rank = v->shape.rank;
+  const int at = (int)from_start(axis, rank);
+  if (!c->in[1].data || xai__count(&c->in[1].shape) != 1) return false;
+  const int64_t index = from_start(*xai__i(&c->in[1]), v->shape.d[at]);
+  if (index < 0 || index >= v->shape.d[at]) return false;
+  v->at += index * v->stride[at];
+  v->shape.d[at] = 1;
+  return xai__strided_reshape(v, &c->out[0].shape);
+}
+
 static int gather_forward(xai__call *c) {
   int axis;
   XAI__TRY(axis_of(c, &axis));
@@ -114,7 +127,7 @@ static int gather_vjp(xai__call *c, const xai__view *gout, const xai__view *gin)
 const xai__op xai__op_Gather = {
     .type = "Gather", .min_in = 2, .max_in = 2, .min_out = 1, .max_out = 1, .since = 1,
     .fields = fields, .attr_size = sizeof(gather_attr), .infer = gather_infer,
-    .forward = gather_forward, .vjp = gather_vjp, .cross = XAI__CROSS_ROUTE};
+    .view = gather_view, .forward = gather_forward, .vjp = gather_vjp, .cross = XAI__CROSS_ROUTE};
 
 /* ---- GatherElements: y and index have one shape, x is at least as large beside the axis ---- */
 

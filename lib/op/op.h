@@ -62,6 +62,7 @@ typedef struct xai__field {
 
 typedef struct xai__op xai__op;
 typedef struct xai__op_blocked xai__op_blocked;
+typedef struct xai__strided xai__strided;
 typedef struct xai__node {
   const xai__op *op;
   const char *name; /* the file's, or made up from type and index */
@@ -174,6 +175,9 @@ struct xai__op {
   const xai__op_blocked *blocked; /* on blocked operands (op/blocked.h); NULL: only plain ones */
   /* In place, the same as a finish of a product (engine/blocked.h): fills its form, or says no. */
   bool (*finish)(const xai__call *c, xai__finish *f);
+  /* Result 0 is a part of the only operand that is not static: from that operand's view to the
+   * result's, or says no (op/strided.h; the executor knows about aliases). Shapes and static data only. */
+  bool (*view)(const xai__call *c, xai__strided *v);
   xai__crossing cross; /* used where `crossing` is NULL */
   xai__crossing (*crossing)(const xai__node *node, const bool *in_static);
   /* LINEAR only: the product behind the node. x_operand: which operand is the input. Fills all but

@@ -1,6 +1,7 @@
 /* Transpose: y[i_perm(0), i_perm(1), ...] = x[i_0, i_1, ...]. */
 #include "op/check.h"
 #include "op/loop.h"
+#include "op/strided.h"
 
 typedef struct {
   xai__ints perm;
@@ -39,6 +40,13 @@ static void permuted(const xai__call *c, int64_t *stride) {
   for (int i = 0; i < c->in[0].shape.rank; i++) stride[i] = natural[source(c, i)];
 }
 
+static bool view(const xai__call *c, xai__strided *v) {
+  const xai__strided x = *v;
+  v->shape = c->out[0].shape;
+  for (int i = 0; i < x.shape.rank; i++) v->stride[i] = x.stride[source(c, i)];
+  return true;
+}
+
 static int forward(xai__call *c) {
   int64_t stride[XAI__MAX_RANK];
   permuted(c, stride);
@@ -62,5 +70,5 @@ static int vjp(xai__call *c, const xai__view *gout, const xai__view *gin) {
 
 const xai__op xai__op_Transpose = {
     .type = "Transpose", .min_in = 1, .max_in = 1, .min_out = 1, .max_out = 1, .since = 1,
-    .fields = fields, .attr_size = sizeof(transpose_attr), .infer = infer, .forward = forward,
+    .fields = fields, .attr_size = sizeof(transpose_attr), .infer = infer, .view = view, .forward = forward,
     .vjp = vjp, .vjp_needs = XAI__NEEDS_NONE, .cross = XAI__CROSS_ROUTE};
