@@ -41,8 +41,7 @@ INLINE void tile_of(const int P, const int Q, const int N, const int S, const bo
         const float *a0 = x0 + at + tap[i], *a1 = x1 + at + tap[i];
         for (int64_t k = 0; k < channels; k++, a0++, a1++, w += row) {
           V y[WIDE];
-          if (!ONE) UNROLL for (int v = 0; v < N * VECTOR; v += 16)
-            __builtin_prefetch(w + t->ahead + v, 0, 2);
+          if (!ONE) __builtin_prefetch(w + t->ahead, 0, 2);
           UNROLL for (int v = 0; v < N; v++)
             y[v] = edited_weight(form, load(w + v * VECTOR), pos, neg);
           UNROLL for (int q = 0; q < Q; q++) {

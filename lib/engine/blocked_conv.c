@@ -73,7 +73,7 @@ void xai__gather_finish(const xai__gather *j, const xai__finish_run *at, int64_t
 }
 
 /* One or two result rows, against one chunk of weights. */
-static void chunk_of_rows(const xai__gather *j, const xai__tile *t, const cut *k,
+static void chunk_of_rows(const xai__gather *j, xai__tile *t, const cut *k,
                           const xai__line *lines, int rows, const float *w) {
   float acc[XAI__TILE_PIXELS * XAI__CHUNK] __attribute__((aligned(64)));
   const int blocks = t->lanes / XAI__BLOCK;
@@ -95,6 +95,7 @@ static void chunk_of_rows(const xai__gather *j, const xai__tile *t, const cut *k
         j->k->depthwise(t, (int)width, runs, x, w, acc);
       else
         j->k->tile(t, (int)width, runs, x, NULL, w, acc);
+      t->ahead = t->ahead == t->lanes * j->terms ? t->ahead + XAI__BLOCK : 0;
       for (int r = 0; r < runs; r++)
         for (int b = 0; b < blocks; b++)
           xai__gather_finish(j, &l[r]->run[b], first[r], (int)width,
@@ -131,12 +132,13 @@ static void task(void *ctx, int64_t index, int thread) {
         cut_of(j->axis[1].count, j->f->depthwise ? j->k->most : j->k->half(&t));
     const float *w = xai__gather_weights(j, group, first, t.lanes, thread);
     const int64_t block = (group * j->out + first) / XAI__BLOCK;
+    const bool more = c + 1 < j->f->groups * j->chunks && !j->turn; /* its next task's too */
+    t.ahead = more ? t.lanes * j->terms : 0;
     for (int64_t r = rows.begin; r < rows.end; r += 2) {
       xai__line lines[2];
       const int n = (int)at_most(2, rows.end - r);
       for (int i = 0; i < n; i++)
         xai__gather_line(j, r + i, group, block, t.lanes / XAI__BLOCK, &lines[i]);
-      t.ahead = c + 1 < chunks.end && r == rows.begin && !j->turn ? t.lanes * j->terms : 0;
       chunk_of_rows(j, &t, &k, lines, n, w);
     }
   }
