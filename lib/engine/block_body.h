@@ -18,8 +18,8 @@ INLINE V edited_weight(const int form, V w, V pos, V neg) {
 /* Q pixels, P in the first run, by N vectors; S: floats between pixels (0: t->step); ONE: a channel
  * a tap. */
 INLINE void tile_of(const int P, const int Q, const int N, const int S, const bool ONE,
-                    const int form, const xai__tile *t, const float *const x[2],
-                    const float *const next[2], const float *w, float *acc) {
+                    const int form, const xai__tile *t, const float *const x[2], const float *w,
+                    float *acc) {
   const int64_t step = S ? S : t->step, row = t->lanes;
   const V pos = SPLAT(t->we.pos), neg = SPLAT(t->we.neg);
   const float *x0 = x[0], *x1 = x[1];
@@ -34,9 +34,6 @@ INLINE void tile_of(const int P, const int Q, const int N, const int S, const bo
       const int64_t channels = image ? 1 : last ? t->last : XAI__BLOCK;
       const int64_t taps = image && last ? t->last : t->taps;
       const int64_t *tap = t->tap + (image ? (t->blocks - left + b) * t->taps : 0);
-      if (next && !ONE)
-        UNROLL for (int q = 0; q < Q; q++)
-          __builtin_prefetch(next[q >= P] + at + (q >= P ? q - P : q) * step);
       for (int64_t i = 0; i < taps; i++) {
         const float *a0 = x0 + at + tap[i], *a1 = x1 + at + tap[i];
         for (int64_t k = 0; k < channels; k++, a0++, a1++, w += row) {
@@ -64,7 +61,7 @@ INLINE void tile_of(const int P, const int Q, const int N, const int S, const bo
 
 #define TILE_CASE(P, R, N, S, ONE, form)                          \
   case R * 8 + P:                                                 \
-    tile_of(P, R * P, N, S, ONE, form, t, x, next, w, acc);       \
+    tile_of(P, R * P, N, S, ONE, form, t, x, w, acc);             \
     break;
 #if HALF == 7
 #define TILE_CASES(R, N, S, ONE, form)                                                           \
@@ -80,15 +77,15 @@ INLINE void tile_of(const int P, const int Q, const int N, const int S, const bo
 
 /* Functions for the combinations that matter; the others take runs of 1 or 2. */
 typedef void tile_fn(const xai__tile *t, int pixels, int runs, const float *const x[2],
-                     const float *const next[2], const float *w, float *acc);
+                     const float *w, float *acc);
 #define TILES(name, N, S, ONE, form)                                                             \
   static void name(const xai__tile *t, int pixels, int runs, const float *const x[2],            \
-                   const float *const next[2], const float *w, float *acc) {                     \
+                   const float *w, float *acc) {                                                 \
     switch (runs * 8 + pixels) { TILE_CASES(1, N, S, ONE, form) TILE_CASES(2, N, S, ONE, form) } \
   }
 #define FEW_TILES(name, N, form)                                                                 \
   static void name(const xai__tile *t, int pixels, int runs, const float *const x[2],            \
-                   const float *const next[2], const float *w, float *acc) {                     \
+                   const float *w, float *acc) {                                                 \
     switch (runs * 8 + pixels) {                                                                 \
       TILE_CASE(1, 1, N, 0, false, form) TILE_CASE(2, 1, N, 0, false, form)                      \
       TILE_CASE(1, 2, N, 0, false, form) TILE_CASE(2, 2, N, 0, false, form)                      \
@@ -153,11 +150,11 @@ static int half(const xai__tile *t) {
   return any ? 2 : HALF;
 }
 
-static void tile(const xai__tile *t, int pixels, int runs, const float *const x[2],
-                 const float *const next[2], const float *w, float *acc) {
+static void tile(const xai__tile *t, int pixels, int runs, const float *const x[2], const float *w,
+                 float *acc) {
   bool any;
   tile_fn *const run = find(t, &any);
-  for (int l = 0; l < t->lanes; l += LANES) run(t, pixels, runs, x, next, w + l, acc + l);
+  for (int l = 0; l < t->lanes; l += LANES) run(t, pixels, runs, x, w + l, acc + l);
 }
 
 /* ---- a weight a channel ---- */

@@ -38,10 +38,9 @@ typedef struct xai__block_kernels {
   /* A tile is one or two runs; pixels of a run at most, and for this convolution. */
   int most;
   int (*half)(const xai__tile *t);
-  /* acc[runs * pixels][lanes] = sum over blocks, taps, channels of w x; next: what to prefetch, or
-   * NULL. */
-  void (*tile)(const xai__tile *t, int pixels, int runs, const float *const x[2],
-               const float *const next[2], const float *w, float *acc);
+  /* acc[runs * pixels][lanes] = sum over blocks, taps, channels of w x */
+  void (*tile)(const xai__tile *t, int pixels, int runs, const float *const x[2], const float *w,
+               float *acc);
   /* The same with a weight a channel: acc[..][16] = sum over taps of w[tap][16] x[tap]. */
   void (*depthwise)(const xai__tile *t, int pixels, int runs, const float *const x[2],
                     const float *w, float *acc);

@@ -94,7 +94,7 @@ static void chunk_of_rows(const xai__gather *j, xai__tile *t, const cut *k,
       if (j->f->depthwise)
         j->k->depthwise(t, (int)width, runs, x, w, acc);
       else
-        j->k->tile(t, (int)width, runs, x, NULL, w, acc);
+        j->k->tile(t, (int)width, runs, x, w, acc);
       t->ahead = t->ahead == t->lanes * j->terms ? t->ahead + XAI__BLOCK : 0;
       for (int r = 0; r < runs; r++)
         for (int b = 0; b < blocks; b++)

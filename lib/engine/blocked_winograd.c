@@ -122,7 +122,7 @@ static void multiply(const winograd *j, const xai__tile *t, int64_t block, int64
       const int64_t width = (i + 1) * n / pieces - i * n / pieces;
       const bool two = i + 1 < pieces && (i + 2) * n / pieces - (i + 1) * n / pieces == width;
       const float *const run[2] = {x + at * XAI__BLOCK, x + (at + (two ? width : 0)) * XAI__BLOCK};
-      j->g->k->tile(t, (int)width, two ? 2 : 1, run, NULL, u + p * j->u_point,
+      j->g->k->tile(t, (int)width, two ? 2 : 1, run, u + p * j->u_point,
                     m + p * j->m_point + at * t->lanes);
       at += two ? 2 * width : width;
       i += two ? 2 : 1;
