@@ -124,12 +124,11 @@ typedef struct area {
   const int64_t *row_at, *lane_at;
 } area;
 
-static void finish(const job *j, const area *s, range tile, int width, float *acc) {
+static void finish(const job *j, const area *s, int64_t row, int height, int width, float *acc) {
   const xai__problem *p = j->p;
-  const int64_t first = p->spot.bias_kind == XAI__BIAS_OF_ROW ? tile.begin : s->lanes.begin;
-  j->k->finish(&p->spot, acc, (int)length(tile), (int)length(s->lanes), width,
-               s->row_at + (tile.begin - s->rows.begin), s->lane_at,
-               s->batch * p->bias_per_batch + first);
+  const int64_t first = p->spot.bias_kind == XAI__BIAS_OF_ROW ? row : s->lanes.begin;
+  j->k->finish(&p->spot, acc, height, (int)length(s->lanes), width,
+               s->row_at + (row - s->rows.begin), s->lane_at, s->batch * p->bias_per_batch + first);
 }
 
 /* Multiplies a packed panel with the row tiles, which fetch `next` on the way. */
@@ -137,15 +136,19 @@ static void multiply(const job *j, const area *s, const float *b, xai__fetch nex
   const int width = width_of(j, s->lanes.begin), vectors = width / j->k->vector;
   const int64_t k = length(piece_of_k(j, s->piece)), fetched = k / XAI__AHEAD;
   const bool first = s->piece == 0, last = s->piece == j->k_pieces - 1;
-  for (int64_t t = s->tiles.begin; t < s->tiles.end; t++) {
-    const range tile = row_tile(j, s->rows, t);
+  const int64_t tiles = row_tiles(j, s->rows), higher = length(s->rows) % tiles;
+  const int64_t step = tile_at(j, s->rows, s->piece, 1) - tile_at(j, s->rows, s->piece, 0);
+  const float *a = s->packed_rows + tile_at(j, s->rows, s->piece, s->tiles.begin);
+  int64_t row = row_tile(j, s->rows, s->tiles.begin).begin;
+  for (int64_t t = s->tiles.begin; t < s->tiles.end; t++, a += step) { /* row_tile, without divisions */
+    const int height = (int)(length(s->rows) / tiles) + (t < higher);
     const xai__fetch some = {next.at, next.step, at_most(fetched, next.count)};
-    j->k->tile((int)length(tile), vectors, k, s->packed_rows + tile_at(j, s->rows, s->piece, t), b,
-               slot, !first, next.count > 0 ? some : (xai__fetch){b, 0, 0});
+    j->k->tile(height, vectors, k, a, b, slot, !first, next.count > 0 ? some : (xai__fetch){b, 0, 0});
     next.at += some.count * next.step;
     next.count -= some.count;
-    if (last) finish(j, s, tile, width, slot);
+    if (last) finish(j, s, row, height, width, slot);
     if (j->k_pieces > 1) slot += (int64_t)j->k->rows * j->panel;
+    row += height;
   }
 }
 
