@@ -306,6 +306,15 @@ static const struct twins {
      "l = MatMul(h, v); r = Mul(p, l); y = MatMul(r, u)",
      "opset 13; input x N,3; const w 3,4 ~1; const v 4,4 ~2; const u 4,2 ~3; output y;"
      "h = MatMul(x, w); p = Softmax(h); l = MatMul(h, v); r = Mul(p, l); y = MatMul(r, u)"},
+    /* channels last and back, in blocks and by plain copies */
+    {"opset 17; input x N,3,6,5; const w 20,3,3,3 ~1; const g 20 ~3; const d 20,1,3,3 ~4; const v 2,20,1,1 ~5;"
+     "const s 20,1,1 ~6; output y; h = Conv(x, w) pads=[1,1,1,1]; t = Transpose(h) perm=[0,2,3,1];"
+     "n = LayerNormalization(t, g); u = Transpose(n) perm=[0,3,1,2]; m = Mul(s, u); a = Add(m, h);"
+     "c = Conv(a, d) group=20 pads=[1,1,1,1]; r = Relu(c); e = Conv(r, v); p = GlobalAveragePool(e); y = Flatten(p)",
+     "opset 17; input x N,3,6,5; const w 20,3,3,3 ~1; const g 20 ~3; const d 20,1,3,3 ~4; const v 2,20,1,1 ~5;"
+     "const s 20,1,1 ~6; output y; h = Conv(x, w) pads=[1,1,1,1]; t1 = Transpose(h) perm=[0,2,1,3]; t = Transpose(t1) perm=[0,1,3,2];"
+     "n = LayerNormalization(t, g); u1 = Transpose(n) perm=[0,1,3,2]; u = Transpose(u1) perm=[0,2,1,3]; m = Mul(s, u); a = Add(m, h);"
+     "c = Conv(a, d) group=20 pads=[1,1,1,1]; r = Relu(c); e = Conv(r, v); p = GlobalAveragePool(e); y = Flatten(p)"},
     /* attention of two heads */
     {"opset 13; input x N,3,3; const w 3,4 ~1; const v 3,4 ~2; const l 3,4 ~3; const u 4,2 ~4;"
      "const k i64 4 = 0 0 2 2; const f i64 3 = 0 0 4; const d = 0.70710678; const m 3,3 ~5;"

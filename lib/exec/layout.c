@@ -5,11 +5,13 @@
  * that takes them and whose activations are all blocked. Values tied element for element have one
  * border, the largest that any of their convolutions needs. */
 #include "exec/planner.h"
+#include "graph/pattern.h"
 #include "op/blocked.h"
 
 typedef struct layouts {
   xai__planner *q;
   bool *pinned;    /* per value: plain */
+  bool *liked;     /* per value: a node that reads it may take it blocked */
   int *class, *border; /* per value: one of the values it is tied to; the border of a class */
 } layouts;
 
@@ -56,12 +58,18 @@ static bool is_blocked_product(const xai__planner *q, const xai__node *node, xai
   return is;
 }
 
-static bool takes_blocked(const xai__planner *q, const xai__node *node) {
+static bool any_blocked(const xai__plan *p, const xai__node *node) {
+  for (int k = 0; k < node->n_in; k++)
+    if (node->in[k] >= 0 && p->value[node->in[k]].blocked) return true;
+  return false;
+}
+
+static bool takes_blocked(const layouts *l, const xai__node *node) {
   const xai__op_blocked *b = node->op->blocked;
-  xai__call c = call_of(q, node);
-  bool any = false;
-  for (int k = 0; k < c.n_in; k++) any |= c.in[k].blocked != 0;
-  return any && b && node->n_out == 1 && b->serves(&c);
+  if (!b || node->n_out != 1) return false;
+  if (!any_blocked(l->q->p, node) && (b->result != XAI__TURNS || !l->liked[node->out[0]])) return false;
+  xai__call c = call_of(l->q, node);
+  return b->serves(&c);
 }
 
 /* Shapes that differ in their channels at most. */
@@ -69,6 +77,11 @@ static bool same_planes(const xai__shape *a, const xai__shape *b) {
   for (int i = 0; i < a->rank && a->rank == b->rank; i++)
     if (i != 1 && a->d[i] != b->d[i]) return false;
   return a->rank == b->rank;
+}
+
+static void note_readers(layouts *l, const xai__node *node) {
+  for (int k = 0; k < node->n_in; k++)
+    if (node->in[k] >= 0 && (node->op->blocked || xai__type_is(node, "Conv"))) l->liked[node->in[k]] = true;
 }
 
 static void choose(layouts *l, int i) {
@@ -86,10 +99,10 @@ static void choose(layouts *l, int i) {
     if (q->r->reverse) need_border(l, out, xai__blocked_border(&product, XAI__PACK_ADJOINT));
     const int64_t scratch = q->r->winograd ? xai__winograd_scratch(p->engine, &product) : 0;
     if (p->scratch < scratch) p->scratch = scratch;
-  } else if (!l->pinned[out] && takes_blocked(q, node)) {
+  } else if (!l->pinned[out] && takes_blocked(l, node)) {
     p->native[i] = true;
-    p->value[out].blocked = 1;
-    for (int k = 0; k < node->n_in && node->op->blocked->alike; k++)
+    p->value[out].blocked = node->op->blocked->result != XAI__TURNS || !any_blocked(p, node);
+    for (int k = 0; k < node->n_in && node->op->blocked->result == XAI__ALIKE; k++)
       if (node->in[k] >= 0 && p->value[node->in[k]].blocked &&
           same_planes(&p->value[node->in[k]].shape, &p->value[out].shape))
         tie(l, out, node->in[k]);
@@ -110,15 +123,16 @@ int xai__plan_layouts(xai__planner *q) {
   const xai__plan_request *r = q->r;
   int n_values = p->graph->n_values;
   size_t n = (size_t)n_values;
-  layouts l = {q, xai__plan_new(q, n, 1), xai__plan_new(q, n, sizeof(int)),
+  layouts l = {q, xai__plan_new(q, n, 1), xai__plan_new(q, n, 1), xai__plan_new(q, n, sizeof(int)),
                xai__plan_new(q, n, sizeof(int))};
   p->native = xai__plan_new(q, (size_t)p->graph->n_nodes, 1);
-  if (!l.pinned || !l.class || !l.border || !p->native) return q->err->status;
+  if (!l.pinned || !l.liked || !l.class || !l.border || !p->native) return q->err->status;
   if (r->reverse && !r->reads) return XAI_OK;
   for (int v = 0; v < n_values; v++) l.class[v] = v;
   for (int i = 0; i < r->n_want; i++) l.pinned[r->want[i]] = true;
   for (int i = 0; i < r->n_at; i++) l.pinned[r->at[i]] = true;
   if (r->reverse) l.pinned[r->source] = true;
+  for (int i = 0; i < p->n_nodes; i++) note_readers(&l, &p->graph->nodes[p->node[i]]);
   for (int i = 0; i < p->n_nodes; i++) choose(&l, p->node[i]);
   for (int i = 0; i < p->steps.n; i++)
     if (p->steps.v[i].cross == XAI__CROSS_LINEAR) need_of_step(&l, &p->steps.v[i]);

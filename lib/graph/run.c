@@ -49,7 +49,7 @@ bool xai__node_is_quick(const xai__call *c, double *budget) {
 static bool has_blocked(const xai__call *c) {
   for (int k = 0; k < c->n_in; k++)
     if (c->in[k].blocked) return true;
-  return false;
+  return c->n_out && c->out[0].blocked;
 }
 
 int xai__node_forward(xai__call *c) {

@@ -125,4 +125,4 @@ static int alike_vjp(xai__call *c, const xai__view *gout, const xai__view *gin) 
   return c->node->op->vjp(&f, &from, g);
 }
 
-const xai__op_blocked xai__blocked_alike = {alike_serves, true, alike_forward, alike_vjp};
+const xai__op_blocked xai__blocked_alike = {alike_serves, XAI__ALIKE, alike_forward, alike_vjp};

@@ -30,15 +30,19 @@ void xai__blocked_clear(xai__engine *e, const xai__blocked *b);
 /* What an operator does where its activations are blocked. */
 struct xai__op_blocked {
   /* Shapes, types, static data and the layouts of operands (their borders not yet) are known, and one
-   * at least is blocked: whether it can, and make a blocked result. */
+   * at least is blocked (TURNS: or none): whether it can, and make a blocked result. */
   bool (*serves)(const xai__call *c);
-  bool alike; /* operands of the same height and width as the result must have its border */
+  /* ALIKE: element for element, operands and results must have the same border. TURNS: blocked operands
+   * give a plain result, and plain ones a blocked one, where its readers may take it. */
+  enum { XAI__ANEW, XAI__ALIKE, XAI__TURNS } result;
   int (*forward)(xai__call *c);
   int (*vjp)(xai__call *c, const xai__view *gout, const xai__view *gin);
 };
 
 /* Pointwise operators of tensors of one shape: their own functions, on flat arrays. */
 extern const xai__op_blocked xai__blocked_alike;
+/* Transpose between channels in blocks and channels last. */
+extern const xai__op_blocked xai__blocked_channels_last;
 /* Sums and products of two: of one shape, or of one number a channel (channels.c). */
 extern const xai__op_blocked xai__blocked_channels;
 

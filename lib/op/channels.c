@@ -76,4 +76,4 @@ static int vjp(xai__call *c, const xai__view *gout, const xai__view *gin) {
   return XAI_OK;
 }
 
-const xai__op_blocked xai__blocked_channels = {serves, true, forward, vjp};
+const xai__op_blocked xai__blocked_channels = {serves, XAI__ALIKE, forward, vjp};

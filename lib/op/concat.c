@@ -109,7 +109,7 @@ static int blocked_vjp(xai__call *c, const xai__view *gout, const xai__view *gin
   return XAI_OK;
 }
 
-static const xai__op_blocked blocked = {blocked_serves, true, blocked_forward, blocked_vjp};
+static const xai__op_blocked blocked = {blocked_serves, XAI__ALIKE, blocked_forward, blocked_vjp};
 
 const xai__op xai__op_Concat = {
     .type = "Concat", .min_in = 1, .max_in = -1, .min_out = 1, .max_out = 1, .since = 4,

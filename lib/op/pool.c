@@ -366,7 +366,7 @@ static int blocked_vjp(xai__call *c, const xai__view *gout, const xai__view *gin
   return XAI_OK;
 }
 
-static const xai__op_blocked blocked = {blocked_serves, false, blocked_forward, blocked_vjp};
+static const xai__op_blocked blocked = {blocked_serves, XAI__ANEW, blocked_forward, blocked_vjp};
 
 /* ---- rows ---- */
 

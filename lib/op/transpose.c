@@ -1,4 +1,5 @@
 /* Transpose: y[i_perm(0), i_perm(1), ...] = x[i_0, i_1, ...]. */
+#include "op/blocked.h"
 #include "op/check.h"
 #include "op/loop.h"
 #include "op/strided.h"
@@ -70,5 +71,5 @@ static int vjp(xai__call *c, const xai__view *gout, const xai__view *gin) {
 
 const xai__op xai__op_Transpose = {
     .type = "Transpose", .min_in = 1, .max_in = 1, .min_out = 1, .max_out = 1, .since = 1,
-    .fields = fields, .attr_size = sizeof(transpose_attr), .infer = infer, .view = view, .forward = forward,
+    .fields = fields, .attr_size = sizeof(transpose_attr), .infer = infer, .blocked = &xai__blocked_channels_last, .view = view, .forward = forward,
     .vjp = vjp, .vjp_needs = XAI__NEEDS_NONE, .cross = XAI__CROSS_ROUTE};
