@@ -33,7 +33,7 @@ typedef int (*xai__reads_fn)(void *user, const xai__steps *steps, unsigned char 
 typedef enum { XAI__KNOWS_SHAPES, XAI__KNOWS_SMALL, XAI__KNOWS_ALL } xai__knowledge;
 
 /* Where products may be off by 5e-6 of the largest (xai__finish.winograd): in the forward sweep and in
- * rules of one sign; in vjps. */
+ * rules of one sign; in vjps and, where it wins much, before their gates. */
 typedef enum { XAI__DIRECT, XAI__WINOGRAD_FORWARD, XAI__WINOGRAD_VJP } xai__winograd_use;
 
 /* What a plan is for. Arrays are borrowed while planning. */

@@ -209,12 +209,22 @@ static int plan_input(xai__planner *q, int i) {
   return XAI_OK;
 }
 
-/* In the units whose result no step divides by, but where that does no harm. */
+/* Whether Winograd saves more than half of a unit. */
+static bool saves_half(const xai__plan *p, const xai__unit *u) {
+  enum { CHANNELS = 64, PIXELS = 24 };
+  const xai__shape *x = &p->value[u->step.node.in[u->step.operand]].shape;
+  const xai__shape *y = u->out < 0 ? x : &p->value[u->out].shape;
+  return x->rank == 4 && y->rank == 4 && x->d[1] >= CHANNELS && y->d[1] >= CHANNELS &&
+         y->d[2] >= PIXELS && y->d[3] >= PIXELS;
+}
+
+/* In the units whose result no step divides by, but where that does no harm. Before the gates of
+ * gradients, which a sum near 0 opens or closes, only where much is won. */
 static void allow_winograd(xai__plan *p, const xai__plan_request *r) {
   p->winograd = r->winograd;
-  if (r->winograd != XAI__WINOGRAD_FORWARD) return;
+  if (!r->winograd) return;
   for (int u = 0; u < p->n_units; u++) {
-    p->unit[u].winograd = true;
+    p->unit[u].winograd = r->winograd == XAI__WINOGRAD_FORWARD || saves_half(p, &p->unit[u]);
     for (int j = 0; j < p->n_steps; j++) {
       const unsigned char divides = p->reads[p->step[j]] & (XAI__READS_OUT | XAI__FORGIVES);
       if (p->steps.v[p->step[j]].origin == p->unit[u].step.origin && divides == XAI__READS_OUT)

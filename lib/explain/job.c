@@ -17,7 +17,6 @@ static int reads(void *job, const xai__steps *steps, unsigned char *reads, xai_e
   return XAI_OK;
 }
 
-/* Not before the gates of gradients, where a sum near 0 opens or closes one. */
 static xai__winograd_use winograd(const xai__job *j) {
   if (j->method->own_sweep || !xai__params_is(&j->params, "winograd", "on")) return XAI__DIRECT;
   return j->method->relevance ? XAI__WINOGRAD_FORWARD : XAI__WINOGRAD_VJP;
