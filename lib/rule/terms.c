@@ -17,7 +17,7 @@ typedef struct context {
   float stabilizer, rms;
   xai__blocked x, z, low, high; /* as the layer works; z: W x + b as the rule sees it, or no data */
   xai__blocked R, dx;           /* the same, of u.times targets */
-  float *kept[XAI__MAX_GROUPS]; /* of several targets: where denominators are kept, */
+  float *kept[XAI__MAX_GROUPS]; /* where denominators are kept, */
   bool made[XAI__MAX_GROUPS];   /* and whether they are there */
   bool fresh;                   /* dx holds nothing yet */
   int64_t n_z, items;           /* floats of z; numbers along its first axis, */
@@ -79,10 +79,10 @@ static bool of_one_sign(const context *k, int group) {
   return true;
 }
 
-/* s = what `division` makes of z_g, the denominator of a group. */
-static int divided(context *k, int group, const xai__finish *division, const xai__blocked *s) {
+/* s = what `division` makes of the terms of a group, added to `sum`, if there is one. */
+static int divided(context *k, int group, const xai__finish *division, const xai__blocked *sum,
+                   const xai__blocked *s) {
   int last = -1;
-  const xai__blocked *sum = k->rule->onto_z ? &k->z : NULL; /* so far */
   for (int i = 0; i < k->rule->n_terms; i++)
     if (k->rule->term[i].group == group && operand(k, &k->rule->term[i])) last = i;
   for (int i = 0; i <= last; i++) {
@@ -178,24 +178,61 @@ static bool has_work(const context *k, int group) {
   return any;
 }
 
-/* s = R / denominators. Those of several targets are kept; of one, they need not be there at all. */
+typedef struct bending {
+  const float *z;
+  float *d, more, stabilizer;
+} bending;
+
+static void bend(void *ctx, int64_t begin, int64_t end) {
+  const bending *j = ctx;
+  for (int64_t i = begin; i < end; i++) {
+    const float z = j->z[i], part = j->d[i] > 0 ? j->d[i] : 0; /* not what Winograd leaves of 0 */
+    j->d[i] = xai__stab(z > 0 ? z + part : (1 + j->more) * z - part, j->stabilizer);
+  }
+}
+
+/* Denominators to be kept. Those onto z serve both groups, as the sums of the first are enough:
+ * with p = g z+, z + p where z > 0 and z + g z- = (1 + g) z - p where z < 0, which cancel nothing. */
+static int keep(context *k, int group, const xai__finish *division, const xai__blocked *d) {
+  xai__finish stab = *division;
+  stab.form = k->rule->onto_z ? XAI__KEEP : XAI__STAB;
+  if (k->made[group]) return XAI_OK;
+  k->made[group] = true;
+  if (!k->rule->onto_z) return divided(k, group, &stab, NULL, d);
+  XAI__TRY(divided(k, 0, &stab, NULL, d));
+  bending j = {k->z.data, d->data, k->edit[XAI__MORE_POS].pos - 1, k->stabilizer};
+  xai__parallel(k->engine, k->n_z, XAI__GRAIN, bend, &j);
+  k->made[0] = k->made[1] = true;
+  return XAI_OK;
+}
+
+/* Room for them: where several targets or both groups onto z share them. */
+static int keep_room(context *k) {
+  for (int g = 0; g < k->rule->n_groups; g++) {
+    k->kept[g] = g && k->rule->onto_z ? k->kept[0]
+                                      : xai__scratch(k->engine, (size_t)k->n_z, sizeof(float), k->err);
+    if (!k->kept[g]) return k->err->status;
+  }
+  return XAI_OK;
+}
+
+/* s = R / denominators, which need not be there at all where they are not kept. */
 static int divide_group(context *k, int group, const xai__finish *division, const xai__blocked *s,
                         double *ledger) {
-  const xai__finish keep = {.form = XAI__KEEP, .winograd = division->winograd};
-  xai__finish stab = *division, kept = *division;
-  xai__blocked z = k->z;
-  if (!k->kept[group] && !ledger) return divided(k, group, division, s);
+  const xai__finish sum = {.form = XAI__KEEP, .winograd = division->winograd};
+  const xai__blocked *onto = k->rule->onto_z ? &k->z : NULL;
+  xai__finish kept = *division;
+  xai__blocked d = k->z;
+  if (!k->kept[group] && !ledger) return divided(k, group, division, onto, s);
   if (!k->kept[group]) {
-    XAI__TRY(divided(k, group, &keep, s));
+    XAI__TRY(divided(k, group, &sum, onto, s));
     divide_each(k, s, division, s->data, ledger);
     return XAI_OK;
   }
-  z.data = k->kept[group];
-  stab.form = XAI__STAB;
+  d.data = k->kept[group];
   kept.stabilizer = 0;
-  if (!k->made[group]) XAI__TRY(divided(k, group, &stab, &z));
-  k->made[group] = true;
-  divide_each(k, &z, &kept, s->data, NULL);
+  XAI__TRY(keep(k, group, division, &d));
+  divide_each(k, &d, &kept, s->data, NULL);
   return XAI_OK;
 }
 
@@ -251,8 +288,11 @@ static int run_groups(context *k, const xai__view *gout, const xai__view *gin, d
   XAI__TRY(xai__layer_room(&k->u, gin, XAI__INPUT_SIDE, &room));
   k->dx = xai__blocked_of(&room);
   k->fresh = room.data != gin->data || gin->fresh;
+  bool work[XAI__MAX_GROUPS] = {false};
+  for (int g = 0; g < k->rule->n_groups; g++) work[g] = has_work(k, g);
+  if (k->rule->onto_z && work[0] && work[1] && !k->kept[0] && !ledger) XAI__TRY(keep_room(k));
   for (int g = 0; g < k->rule->n_groups; g++)
-    if (has_work(k, g)) XAI__TRY(run_group(k, g, ledger));
+    if (work[g]) XAI__TRY(run_group(k, g, ledger));
   if (k->fresh) xai__fill(k->engine, k->dx.data, xai__blocked_count(&k->dx), 0);
   return xai__convert_back(k->engine, &room, gin, !gin->fresh, k->err);
 }
@@ -312,8 +352,7 @@ int xai__rule_terms(xai__rules *r, const xai__step *step, xai__call *c, const xa
     XAI__TRY(take_z(&k, c, no_bias && had_bias));
 
   const int64_t targets = xai__times(gout), together = xai__layer_together(&k.u, targets);
-  for (int g = 0; g < a->rule->n_groups && targets > 1 && !a->rule->absolute; g++)
-    if (!(k.kept[g] = xai__scratch(c->engine, (size_t)k.n_z, sizeof(float), c->err))) return c->err->status;
+  if (targets > 1 && !a->rule->absolute) XAI__TRY(keep_room(&k));
   for (int64_t t = 0; t < targets; t += k.u.times) {
     size_t mark = xai__scratch_mark(c->engine);
     k.u.times = together < targets - t ? together : targets - t;
