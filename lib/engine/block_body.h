@@ -98,6 +98,8 @@ TILES(wide_negative, WIDE, XAI__BLOCK, false, NEGATIVE)
 TILES(wide_bent, WIDE, XAI__BLOCK, false, BENT)
 TILES(apart_as_is, WIDE, 2 * XAI__BLOCK, false, AS_IS)
 TILES(apart_positive, WIDE, 2 * XAI__BLOCK, false, POSITIVE)
+TILES(apart_negative, WIDE, 2 * XAI__BLOCK, false, NEGATIVE)
+TILES(apart_bent, WIDE, 2 * XAI__BLOCK, false, BENT)
 TILES(image_as_is, WIDE, 1, true, AS_IS)
 TILES(image_apart_as_is, WIDE, 2, true, AS_IS)
 FEW_TILES(few_as_is, WIDE, AS_IS)
@@ -113,7 +115,7 @@ FEW_TILES(few_slim_bent, BLOCK_VECTORS, BENT)
 enum { NEIGHBOURS, APART, IMAGE, IMAGE_APART, ANY, KINDS };
 static tile_fn *const wide_tiles[KINDS][FORMS] = {
     [NEIGHBOURS] = {wide_as_is, wide_positive, wide_negative, wide_bent},
-    [APART] = {apart_as_is, apart_positive},
+    [APART] = {apart_as_is, apart_positive, apart_negative, apart_bent},
     [IMAGE] = {image_as_is},
     [IMAGE_APART] = {image_apart_as_is},
     [ANY] = {few_as_is, few_bent, few_bent, few_bent}};
