@@ -377,11 +377,16 @@ static void stabilize(void *ctx, int64_t begin, int64_t end) {
 static void divide(void *ctx, int64_t begin, int64_t end) {
   const finish_job *j = ctx;
   const xai__finish *f = j->f;
-  const float *R = f->other->data, *by = f->by ? f->by->data : NULL;
-  for (int64_t i = begin; i < end; i++) {
-    bool served = !by || f->by_sign * by[i] > 0;
-    j->s[i] = served ? f->coef * xai__ratio(R[i], xai__stab(j->z[i], f->stabilizer)) : 0;
-  }
+  const float *R = f->other->data, *by = f->by ? f->by->data : NULL, *z = j->z;
+  const float coef = f->coef, e = f->stabilizer, sign = f->by_sign;
+  float *s = j->s;
+  if (!by)
+    for (int64_t i = begin; i < end; i++) s[i] = coef * xai__ratio(R[i], xai__stab(z[i], e));
+  else
+    for (int64_t i = begin; i < end; i++) {
+      const float r = R[i]; /* read in any case, or the loop is not vectorised */
+      s[i] = coef * xai__ratio(sign * by[i] > 0 ? r : 0, xai__stab(z[i], e));
+    }
 }
 
 void xai__layer_divide(xai__engine *e, const xai__blocked *z, const xai__finish *f, float *s) {

@@ -6,7 +6,8 @@
 /* stab(z, e) = z + e sgn(z), sgn(0) = +1 */
 static inline float xai__stab(float z, float e) { return z + (z >= 0 ? e : -e); }
 /* r / d, and 0 where d is 0: METHODS' 0/0. */
-static inline float xai__ratio(float r, float d) { return d != 0 ? r / d : 0; }
+/* Without a branch, so that loops of it are vectorised. */
+static inline float xai__ratio(float r, float d) { return (d != 0 ? r : 0) / (d != 0 ? d : 1); }
 
 /* s = R / stab(scale z, e) for n elements, in parallel. What scale z s does not hand on goes to the
  * ledger (NULL: not wanted) as stabiliser, or as empty where the denominator is 0; nothing is lost
