@@ -89,10 +89,42 @@ static int check_bound(const xai__value *bound, xai_error *err) {
                    bound->name, bound->text);
 }
 
+void xai__bounds_drop(xai__bounds *b) {
+  xai__free(b->low);
+  xai__free(b->sum);
+  *b = (xai__bounds){0};
+}
+
+/* Shape and numbers of a bound; 0: too many. */
+static int key_of(const xai__value *v, float *key) {
+  int n = 0;
+  key[n++] = (float)v->number;
+  if (!v->tensor) return n;
+  const xai__shape *s = &v->tensor->shape;
+  const int64_t count = xai__count(s);
+  if (v->tensor->dtype != XAI_F32 || s->rank + 1 + count > XAI__BOUND_KEY) return 0;
+  for (int i = 0; i < s->rank; i++) key[n++] = (float)s->d[i];
+  for (int64_t i = 0; i < count; i++) key[n++] = ((const float *)v->tensor->data)[i];
+  return n;
+}
+
+/* Whether the bounds that are there, if any, were made from these; if not, they go. */
+static bool are_there(xai__bounds *b, const xai__value *low, const xai__value *high) {
+  xai__bounds now = {0};
+  now.n_key[0] = key_of(low, now.key[0]);
+  now.n_key[1] = key_of(high, now.key[1]);
+  const bool keyed = now.n_key[0] && now.n_key[1];
+  if (b->low && (!keyed || (!memcmp(b->n_key, now.n_key, sizeof now.n_key) &&
+                            !memcmp(b->key, now.key, sizeof now.key))))
+    return true; /* those without a key are of this call */
+  xai__bounds_drop(b);
+  *b = now;
+  return false;
+}
+
 int xai__layer_bounds(xai__rules *r, const xai__step *step, const xai__params *params,
                       xai_error *err) {
   xai__bounds *l = &r->bounds[step - r->plan->steps.v];
-  if (l->low) return XAI_OK;
   xai__engine *e = r->plan->engine;
   const xai__value *low = xai__params_find(params, "low"), *high = xai__params_find(params, "high");
   if (!low || !high || !low->set || !high->set)
@@ -100,6 +132,7 @@ int xai__layer_bounds(xai__rules *r, const xai__step *step, const xai__params *p
                      "the bounds of the input are needed: low=, high= (numbers, or one a channel)");
   XAI__TRY(check_bound(low, err));
   XAI__TRY(check_bound(high, err));
+  if (are_there(l, low, high)) return XAI_OK;
   int v = step->node.in[step->operand];
   xai__call c = {.engine = e, .err = err};
   size_t mark = xai__scratch_mark(e), n = (size_t)xai__count(&r->plan->value[v].shape);

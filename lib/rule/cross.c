@@ -92,16 +92,32 @@ static void begin(const crossing *x) {
 }
 
 typedef struct sum_job {
-  const float *x, *y, *R;
-  float stabilizer, *dx;
-  bool fresh;
+  const xai__call *c;
+  const xai__view *gin;
+  const float *y, *R;
+  float stabilizer;
 } sum_job;
 
+/* Pieces stay near while their ratio meets one operand after the other. */
 static void share_sum(void *ctx, int64_t begin, int64_t end) {
+  enum { PIECE = 1024 };
   const sum_job *j = ctx;
-  for (int64_t i = begin; i < end; i++) {
-    float share = j->x[i] * xai__ratio(j->R[i], xai__stab(j->y[i], j->stabilizer));
-    j->dx[i] = j->fresh ? share : j->dx[i] + share;
+  float ratio[PIECE];
+  for (int64_t n; begin < end; begin += n) {
+    n = end - begin < PIECE ? end - begin : PIECE;
+    const float *y = j->y + begin, *R = j->R + begin;
+    for (int64_t i = 0; i < n; i++) ratio[i] = xai__ratio(R[i], xai__stab(y[i], j->stabilizer));
+    for (int k = 0; k < j->c->n_in; k++) {
+      const float *x = xai__f(&j->c->in[k]) + begin;
+      if (!j->gin[k].data) continue;
+      float *dx = xai__f(&j->gin[k]) + begin;
+      bool fresh = j->gin[k].fresh;
+      for (int i = 0; i < k; i++) fresh = fresh && j->gin[i].data != j->gin[k].data; /* twice the same */
+      if (fresh)
+        for (int64_t i = 0; i < n; i++) dx[i] = x[i] * ratio[i];
+      else
+        for (int64_t i = 0; i < n; i++) dx[i] += x[i] * ratio[i];
+    }
   }
 }
 
@@ -111,12 +127,8 @@ static bool cross_sum(crossing *x) {
   bool simple = c->node->op->sum && !x->ledger && !x->step->n_inner;
   for (int k = 0; k < c->n_in && simple; k++)
     simple = !c->in_static[k] && xai__shape_equal(&c->in[k].shape, &c->out[0].shape);
-  for (int k = 0; k < c->n_in && simple; k++) {
-    sum_job j = {xai__f(&c->in[k]), xai__f(&c->out[0]), xai__f(&x->gout[0]), stabilizer(x),
-                 xai__f(&x->gin[k]), x->gin[k].fresh};
-    for (int i = 0; i < k; i++) j.fresh = j.fresh && x->gin[i].data != j.dx; /* twice the same */
-    if (j.dx) xai__parallel(c->engine, xai__stored(&c->out[0]), XAI__GRAIN, share_sum, &j);
-  }
+  sum_job j = {c, x->gin, xai__f(&c->out[0]), xai__f(&x->gout[0]), stabilizer(x)};
+  if (simple) xai__parallel(c->engine, xai__stored(&c->out[0]), XAI__GRAIN, share_sum, &j);
   return simple;
 }
 
@@ -334,16 +346,10 @@ int xai__rules_create(xai__plan *p, xai__rules **out, xai_error *err) {
   return XAI_OK;
 }
 
-static void drop_bounds(xai__rules *r) {
-  for (int i = 0; i < r->plan->steps.n; i++) {
-    xai__free(r->bounds[i].low);
-    r->bounds[i].low = r->bounds[i].high = NULL;
-  }
-}
-
 void xai__rules_begin(xai__rules *r, const xai__params *params, const xai__assignment *assigned,
                       double *ledger) {
-  drop_bounds(r);
+  for (int i = 0; i < r->plan->steps.n; i++)
+    if (!r->bounds[i].n_key[0] || !r->bounds[i].n_key[1]) xai__bounds_drop(&r->bounds[i]);
   r->params = params;
   r->assigned = assigned;
   r->ledger = ledger;
@@ -351,7 +357,7 @@ void xai__rules_begin(xai__rules *r, const xai__params *params, const xai__assig
 
 void xai__rules_free(xai__rules *r) {
   if (!r) return;
-  drop_bounds(r);
+  for (int i = 0; i < r->plan->steps.n; i++) xai__bounds_drop(&r->bounds[i]);
   xai__free(r->bounds);
   xai__free(r);
 }

@@ -61,9 +61,15 @@ typedef struct xai__assignment {
   enum { XAI__BY_DEFAULT, XAI__BY_COMPOSITE, XAI__BY_USER } by;
 } xai__assignment;
 
-/* z-box bounds of a linear layer's input, of its shape; NULL: not made. */
+#define XAI__BOUND_KEY 24
+
+/* z-box bounds of a linear layer's input, of its shape; NULL: not made. They stay while the
+ * parameters do. */
 typedef struct xai__bounds {
   float *low, *high;
+  float *sum; /* what a rule's terms at the bounds add to z, as the layer works; NULL: not made */
+  float key[2][XAI__BOUND_KEY]; /* the parameters low and high, if they are small enough to keep: */
+  int n_key[2];                 /* else 0 */
 } xai__bounds;
 
 /* A relevance sweep over a plan: the user of xai__rules_cross. */
@@ -96,7 +102,8 @@ int xai__bound_fill(xai__engine *e, const xai__value *bound, const xai__view *to
 /* A linear layer by its terms. */
 int xai__rule_terms(xai__rules *r, const xai__step *step, xai__call *c, const xai__assignment *a,
                     const xai__view *gout, const xai__view *gin, double *ledger);
-/* Makes the step's bounds from the parameters low and high. */
+void xai__bounds_drop(xai__bounds *b);
+/* Makes the step's bounds from the parameters low and high, unless they are there. */
 int xai__layer_bounds(xai__rules *r, const xai__step *step, const xai__params *params,
                       xai_error *err);
 

@@ -16,6 +16,8 @@ typedef struct context {
   float coef[XAI__BY_MINUS_BETA + 1];
   float stabilizer, rms;
   xai__blocked x, z, low, high; /* as the layer works; z: W x + b as the rule sees it, or no data */
+  xai__blocked fixed; /* the terms at low and high */
+  const xai__blocked *onto; /* what the terms at x are added to, or NULL */
   xai__blocked R, dx;           /* the same, of u.times targets */
   float *kept[XAI__MAX_GROUPS]; /* where denominators are kept, */
   bool made[XAI__MAX_GROUPS];   /* and whether they are there */
@@ -79,16 +81,21 @@ static bool of_one_sign(const context *k, int group) {
   return true;
 }
 
-/* s = what `division` makes of the terms of a group, added to `sum`, if there is one. */
-static int divided(context *k, int group, const xai__finish *division, const xai__blocked *sum,
-                   const xai__blocked *s) {
+/* s = what `division` makes of the terms of a group, those at x or those at the bounds, added to
+ * `sum`, if there is one. */
+static int divided(context *k, int group, bool at_x, const xai__finish *division,
+                   const xai__blocked *sum, const xai__blocked *s) {
   int last = -1;
-  for (int i = 0; i < k->rule->n_terms; i++)
-    if (k->rule->term[i].group == group && operand(k, &k->rule->term[i])) last = i;
+  const xai__blocked *read[XAI__MAX_TERMS] = {NULL};
+  for (int i = 0; i < k->rule->n_terms; i++) {
+    const xai__rule_term *t = &k->rule->term[i];
+    if (t->group == group && (t->at == XAI__AT_X) == at_x) read[i] = operand(k, t);
+    if (read[i]) last = i;
+  }
   for (int i = 0; i <= last; i++) {
     const xai__rule_term *t = &k->rule->term[i];
-    const xai__blocked *x = operand(k, t);
-    if (t->group != group || !x) continue;
+    const xai__blocked *x = read[i];
+    if (!x) continue;
     xai__finish f = i == last ? *division : (xai__finish){.form = XAI__KEEP, .winograd = division->winograd};
     f.add = sum;
     XAI__TRY(xai__layer_forward(&k->u, x, edit_of(k, t), signed_edit(summed(k, t->w), t->sign),
@@ -195,18 +202,19 @@ static void bend(void *ctx, int64_t begin, int64_t end) {
  * with p = g z+, z + p where z > 0 and z + g z- = (1 + g) z - p where z < 0, which cancel nothing. */
 static int keep(context *k, int group, const xai__finish *division, const xai__blocked *d) {
   xai__finish stab = *division;
-  stab.form = k->rule->onto_z ? XAI__KEEP : XAI__STAB;
+  stab.form = XAI__STAB;
+  if (k->rule->onto_z) stab.stabilizer = 0;
   if (k->made[group]) return XAI_OK;
   k->made[group] = true;
-  if (!k->rule->onto_z) return divided(k, group, &stab, NULL, d);
-  XAI__TRY(divided(k, 0, &stab, NULL, d));
+  if (!k->rule->onto_z) return divided(k, group, true, &stab, k->onto, d);
+  XAI__TRY(divided(k, 0, true, &stab, NULL, d));
   bending j = {k->z.data, d->data, k->edit[XAI__MORE_POS].pos - 1, k->stabilizer};
   xai__parallel(k->engine, k->n_z, XAI__GRAIN, bend, &j);
   k->made[0] = k->made[1] = true;
   return XAI_OK;
 }
 
-/* Room for them: where several targets or both groups onto z share them. */
+/* Room for them: where several targets share them, or groups onto z do. */
 static int keep_room(context *k) {
   for (int g = 0; g < k->rule->n_groups; g++) {
     k->kept[g] = g && k->rule->onto_z ? k->kept[0]
@@ -220,12 +228,11 @@ static int keep_room(context *k) {
 static int divide_group(context *k, int group, const xai__finish *division, const xai__blocked *s,
                         double *ledger) {
   const xai__finish sum = {.form = XAI__KEEP, .winograd = division->winograd};
-  const xai__blocked *onto = k->rule->onto_z ? &k->z : NULL;
   xai__finish kept = *division;
   xai__blocked d = k->z;
-  if (!k->kept[group] && !ledger) return divided(k, group, division, onto, s);
+  if (!k->kept[group] && !ledger) return divided(k, group, true, division, k->onto, s);
   if (!k->kept[group]) {
-    XAI__TRY(divided(k, group, &sum, onto, s));
+    XAI__TRY(divided(k, group, true, &sum, k->onto, s));
     divide_each(k, s, division, s->data, ledger);
     return XAI_OK;
   }
@@ -290,7 +297,7 @@ static int run_groups(context *k, const xai__view *gout, const xai__view *gin, d
   k->fresh = room.data != gin->data || gin->fresh;
   bool work[XAI__MAX_GROUPS] = {false};
   for (int g = 0; g < k->rule->n_groups; g++) work[g] = has_work(k, g);
-  if (k->rule->onto_z && work[0] && work[1] && !k->kept[0] && !ledger) XAI__TRY(keep_room(k));
+  if (k->rule->onto_z && (work[1] || k->negative_x) && !k->kept[0] && !ledger) XAI__TRY(keep_room(k));
   for (int g = 0; g < k->rule->n_groups; g++)
     if (work[g]) XAI__TRY(run_group(k, g, ledger));
   if (k->fresh) xai__fill(k->engine, k->dx.data, xai__blocked_count(&k->dx), 0);
@@ -322,6 +329,20 @@ static int take_bounds(context *k, xai__rules *r, const xai__step *step, const x
   return xai__layer_take(&k->u, &high, XAI__INPUT_SIDE, &k->high);
 }
 
+/* Terms at the bounds are the same for all x. */
+static int take_fixed(context *k, xai__bounds *bounds) {
+  if (!k->low.data) return XAI_OK;
+  const bool made = bounds->sum != NULL;
+  if (!made)
+    bounds->sum = xai__new_raw(xai__engine_memory(k->engine), (size_t)k->n_z, sizeof(float), k->err);
+  if (!bounds->sum) return k->err->status;
+  k->fixed = k->z;
+  k->fixed.data = bounds->sum;
+  k->onto = &k->fixed;
+  return made ? XAI_OK
+              : divided(k, 0, false, &(xai__finish){.form = XAI__KEEP}, NULL, &k->fixed);
+}
+
 int xai__rule_terms(xai__rules *r, const xai__step *step, xai__call *c, const xai__assignment *a,
                     const xai__view *gout, const xai__view *gin, double *ledger) {
   context k = {.engine = c->engine, .err = c->err, .rule = a->rule,
@@ -351,6 +372,8 @@ int xai__rule_terms(xai__rules *r, const xai__step *step, xai__call *c, const xa
   if (a->rule->absolute || a->rule->group[0].served != XAI__ALL)
     XAI__TRY(take_z(&k, c, no_bias && had_bias));
 
+  if (a->rule->onto_z) k.onto = &k.z;
+  else XAI__TRY(take_fixed(&k, &r->bounds[step - r->plan->steps.v]));
   const int64_t targets = xai__times(gout), together = xai__layer_together(&k.u, targets);
   if (targets > 1 && !a->rule->absolute) XAI__TRY(keep_room(&k));
   for (int64_t t = 0; t < targets; t += k.u.times) {
