@@ -163,6 +163,12 @@ static void split(xai__gather *j, int threads) {
   if (chunks == 1 && j->row_parts <= threads) j->row_parts = at_most(j->rows, tasks);
 }
 
+/* Whether a sum without terms leaves no trace, but for zeros where it is not added. */
+static bool of_zero_is_zero(const xai__gather *j) {
+  const xai__finish *f = j->finish;
+  return (f->form == XAI__KEEP || f->form == XAI__TIMES) && !f->add && !j->bias;
+}
+
 static int run_phase(xai__engine *e, xai__gather *j, int64_t phase, xai_error *err) {
   const xai__filters *f = j->f;
   xai__filters_axes(f, phase, j->axis);
@@ -170,8 +176,7 @@ static int run_phase(xai__engine *e, xai__gather *j, int64_t phase, xai_error *e
   const bool image = j->x.pixel == 1;
   const int64_t channels = image ? f->in : 1, taps = j->empty ? 0 : y->taps * x->taps;
   if (y->count <= 0 || x->count <= 0) return XAI_OK;
-  const bool of_zero_is_zero = j->finish->form == XAI__KEEP || j->finish->form == XAI__TIMES;
-  if (taps == 0 && of_zero_is_zero && j->finish->accumulate && !j->finish->add) return XAI_OK;
+  if (taps == 0 && of_zero_is_zero(j)) return XAI_OK;
   int64_t *tap = xai__scratch(e, (size_t)(taps * channels + 1), sizeof *tap, err);
   if (!tap) return xai__no_memory(err);
   for (int64_t t = 0; t < taps; t++)
@@ -328,6 +333,10 @@ static int convolve(xai__engine *e, const xai__filters *f, const float *packed,
     j.panel = xai__scratch(e, (size_t)(xai__pool_threads(e->pool) * j.panel_size), sizeof *j.panel, err);
     if (!j.panel) return xai__no_memory(err);
   }
+  bool zeros = false;
+  for (int64_t i = 0; i < phases; i++) zeros |= j.empty || !xai__filters_taps(f, i);
+  if (zeros && of_zero_is_zero(&j) && !finish->accumulate)
+    xai__fill(e, z->data, xai__blocked_count(z), 0);
   for (int64_t i = 0; i < phases; i++) {
     j.w = j.turn ? w : w + xai__filters_offset(f, i);
     XAI__TRY(run_phase(e, &j, i, err));

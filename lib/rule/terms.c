@@ -343,6 +343,13 @@ static int take_fixed(context *k, xai__bounds *bounds) {
               : divided(k, 0, false, &(xai__finish){.form = XAI__KEEP}, NULL, &k->fixed);
 }
 
+/* Whether a value is a ReLU's, which needs no looking at. */
+static bool is_rectified(const xai_graph *g, int v) {
+  int n = g->values[v].producer;
+  while (n >= 0 && g->nodes[n].op->alias) n = g->values[g->nodes[n].in[0]].producer;
+  return n >= 0 && g->nodes[n].op->relu && !g->nodes[n].op->relu_at;
+}
+
 int xai__rule_terms(xai__rules *r, const xai__step *step, xai__call *c, const xai__assignment *a,
                     const xai__view *gout, const xai__view *gin, double *ledger) {
   context k = {.engine = c->engine, .err = c->err, .rule = a->rule,
@@ -365,7 +372,8 @@ int xai__rule_terms(xai__rules *r, const xai__step *step, xai__call *c, const xa
   k.n_z = xai__blocked_count(&k.z);
   k.items = c->out[0].shape.rank > 0 ? c->out[0].shape.d[0] : 1;
   k.size = k.items ? (double)(xai__count(&c->out[0].shape) / k.items) : 0;
-  k.negative_x = xai__any_negative(c->engine, k.x.data, xai__blocked_count(&k.x));
+  k.negative_x = !is_rectified(r->plan->graph, step->node.in[x]) &&
+                 xai__any_negative(c->engine, k.x.data, xai__blocked_count(&k.x));
   k.stabilizer = (float)xai__params_number(a->params, a->rule->absolute ? "epsilon" : "stabilizer");
   k.rms = a->rule->absolute ? (float)xai__params_number(a->params, "rms") : 0;
   /* The denominator is z itself, or z says who is served. */
