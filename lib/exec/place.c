@@ -116,25 +116,35 @@ static int place(xai__planner *q, int64_t targets) {
   return assign_offsets(q, blocks, n, n_times);
 }
 
-/* How many targets' relevances fit what is allowed on top of one. */
-static int64_t targets_that_fit(const xai__planner *q) {
+/* How many targets a sweep serves: as their relevances fit what is allowed on top of one. */
+static int targets_that_fit(xai__planner *q, int64_t *targets) {
   enum { MOST = 16, MEGABYTES = 128 };
   const xai__plan *p = q->p;
-  int64_t one = 1, live = 0;
-  const int64_t room = (xai__memory_room(xai__engine_memory(p->engine)) - p->bytes - xai__plan_scratch(p, MOST)) / 2;
-  for (int time = p->n_units; time <= p->n_units + p->n_steps; time++, live = 0) {
-    for (int v = 0; v < p->graph->n_values; v++)
-      if (q->grad_birth[v] >= 0 && q->grad_birth[v] <= time && time < q->grad_death[v])
-        live += xai__stored(&p->value[v]) * (int64_t)sizeof(float);
+  int64_t room = xai__memory_room(xai__engine_memory(p->engine)), live = 0, one = 1;
+  room = (room - p->bytes - xai__plan_scratch(p, MOST)) / 2;
+  if (room > MEGABYTES << 20) room = MEGABYTES << 20;
+  int64_t *change = xai__plan_new(q, (size_t)p->n_steps + 2, sizeof *change); /* of bytes, by time */
+  if (!change) return q->err->status;
+  for (int v = 0; v < p->graph->n_values; v++) {
+    if (q->grad_birth[v] < 0) continue;
+    const int64_t bytes = xai__stored(&p->value[v]) * (int64_t)sizeof(float);
+    const int birth = q->grad_birth[v] - p->n_units, death = q->grad_death[v] - p->n_units;
+    change[birth] += bytes;
+    if (death <= p->n_steps) change[death + 1] -= bytes;
+  }
+  for (int time = 0; time <= p->n_steps; time++) {
+    live += change[time];
     if (one < live) one = live;
   }
-  const int64_t more = (room < MEGABYTES << 20 ? room : MEGABYTES << 20) / one;
-  const int64_t wanted = q->r->targets < MOST ? q->r->targets : MOST;
-  return more < 0 ? 1 : more < wanted ? more + 1 : wanted;
+  const int64_t most = room < one ? 1 : room / one < MOST ? room / one + 1 : MOST;
+  const int64_t sweeps = (q->r->targets - 1) / most + 1;
+  *targets = (q->r->targets - 1) / sweeps + 1; /* the same for each */
+  return XAI_OK;
 }
 
 int xai__plan_place(xai__planner *q) {
-  XAI__TRY(place(q, 1));
-  const int64_t targets = q->r->targets > 1 ? targets_that_fit(q) : 1;
+  int64_t targets = 1;
+  XAI__TRY(place(q, targets));
+  if (q->r->targets > 1) XAI__TRY(targets_that_fit(q, &targets));
   return targets > 1 ? place(q, targets) : XAI_OK;
 }
