@@ -364,14 +364,15 @@ static void turn_tile(const float *acc, int rows, int lanes, int width, float *t
     }
 }
 
+INLINE V lane_bias(const xai__spot *s, int64_t at) {
+  return s->bias ? edited(1 + (int)s->be.form, s->be, load(s->bias + at)) : SPLAT(0.0f);
+}
+
 /* SET of a tile of 2 VECTOR lanes that are neighbours in z. */
 INLINE void set_wide(const xai__spot *s, float *acc, int rows, const int64_t *row, int64_t lane,
                      int64_t bias_at) {
   const xai__map *map = s->ep.map;
-  float bias[2 * VECTOR] = {0};
-  if (s->bias)
-    for (int l = 0; l < 2 * VECTOR; l++) bias[l] = xai__edited(s->be, s->bias[bias_at + l]);
-  const V low = load(bias), high = load(bias + VECTOR);
+  const V low = lane_bias(s, bias_at), high = lane_bias(s, bias_at + VECTOR);
   for (int r = 0; r < rows; r++) {
     float *from = acc + r * 2 * VECTOR, *to = map ? from : s->z + row[r] + lane;
     V a = load(from) + low, b = load(from + VECTOR) + high;
