@@ -574,10 +574,12 @@ START_TEST(pooling_agrees_with_the_reference) {
     xai__blocked_from_plain(a, x.plain, &x.b);
     tensor y = tensor_of(a, o[0], o[1], o[2], o[3], between(0, 2), false, true, noise(m));
     tensor s = tensor_of(a, o[0], o[1], o[2], o[3], between(0, 2), false, false, noise(m));
-    tensor g = tensor_of(a, d[0], d[1], d[2], d[3], between(0, 2), false, false, noise(n));
+    const bool fresh = chance() % 2;
+    tensor g = tensor_of(a, d[0], d[1], d[2], d[3], between(0, 2), false, fresh, noise(n));
+    if (fresh) memset(g.plain, 0, (size_t)n * sizeof *g.plain);
     pool_reference(&p, x.plain, s.plain, d, o, y.plain, g.plain);
     xai__blocked_pool(a, &p, &x.b, &y.b);
-    xai__blocked_pool_back(a, &p, p.kind == XAI__POOL_MAX ? &x.b : NULL, &s.b, &g.b);
+    xai__blocked_pool_back(a, &p, p.kind == XAI__POOL_MAX ? &x.b : NULL, &s.b, &g.b, fresh);
     float *v = values_of(a, &y.b), *u = values_of(a, &g.b);
     for (int64_t k = 0; k < m; k++)
       if (v[k] != y.plain[k]) ck_abort_msg("%g, not %g", (double)v[k], (double)y.plain[k]);

@@ -104,8 +104,8 @@ typedef struct xai__pooling {
 void xai__blocked_pool(xai__engine *e, const xai__pooling *p, const xai__blocked *x,
                        const xai__blocked *y);
 /* g += the transpose applied to s: to the winner (the first on ties), or spread; then x is not
- * read. */
+ * read. fresh: g =, borders and all. */
 void xai__blocked_pool_back(xai__engine *e, const xai__pooling *p, const xai__blocked *x,
-                            const xai__blocked *s, const xai__blocked *g);
+                            const xai__blocked *s, const xai__blocked *g, bool fresh);
 
 #endif

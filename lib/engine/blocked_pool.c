@@ -6,6 +6,7 @@ typedef struct job {
   const xai__pooling *p;
   const xai__blocked *x, *y; /* x NULL: a mean's transpose */
   const xai__blocked *g;     /* of x's shape; NULL: forward */
+  bool fresh;                /* g holds nothing yet */
 } job;
 
 /* The taps of a window along one axis: `n` inside the image from `first` on. */
@@ -103,6 +104,14 @@ static void back(const job *j, const float *x, const span *v, const span *u, con
               u->n);
 }
 
+/* Zeroes rows [*clean, end) of a plane of g, if they are not there yet; row: row 0. */
+static void clean_rows(const job *j, float *row, int64_t *clean, int64_t end) {
+  const int64_t pitch = xai__blocked_pitch(j->g), edge = j->g->border * XAI__BLOCK;
+  if (!j->fresh || end <= *clean) return;
+  memset(row + *clean * pitch - edge, 0, (size_t)((end - *clean) * pitch) * sizeof *row);
+  *clean = end;
+}
+
 static void pool_back_planes(void *ctx, int64_t begin, int64_t end) {
   const job *j = ctx;
   const xai__blocked *y = j->y;
@@ -110,20 +119,24 @@ static void pool_back_planes(void *ctx, int64_t begin, int64_t end) {
   for (int64_t i = begin; i < end; i++) {
     const float *x = j->x ? xai__blocked_row(j->x, i / blocks, i % blocks, 0) : NULL;
     float *g = xai__blocked_row(j->g, i / blocks, i % blocks, 0);
+    int64_t clean = -j->g->border;
     for (int64_t row = 0; row < y->h; row++) {
       const span v = span_at(j->p, 0, row, j->g->h);
+      clean_rows(j, g, &clean, v.n ? v.first + (v.n - 1) * j->p->dilation[0] + 1 : 0);
       const float *s = xai__blocked_row(y, i / blocks, i % blocks, row);
       for (int64_t o = 0; o < y->w; o++, s += XAI__BLOCK) {
         const span u = span_at(j->p, 1, o, j->g->w);
         back(j, x, &v, &u, s, g);
       }
     }
+    clean_rows(j, g, &clean, j->g->h + j->g->border);
   }
 }
 
 void xai__blocked_pool_back(xai__engine *e, const xai__pooling *p, const xai__blocked *x,
-                            const xai__blocked *s, const xai__blocked *g) {
-  job j = {.k = &e->block_kernels, .p = p, .x = p->kind == XAI__POOL_MAX ? x : NULL, .y = s, .g = g};
+                            const xai__blocked *s, const xai__blocked *g, bool fresh) {
+  job j = {.k = &e->block_kernels, .p = p, .x = p->kind == XAI__POOL_MAX ? x : NULL, .y = s, .g = g,
+           .fresh = fresh};
   const int64_t work = s->h * s->w * p->kernel[0] * p->kernel[1] * XAI__BLOCK;
   xai__parallel(e, s->n * xai__blocked_blocks(s), 16384 / (work + 1) + 1, pool_back_planes, &j);
 }

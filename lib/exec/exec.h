@@ -21,7 +21,7 @@ static inline unsigned char xai__op_vjp_reads(const xai__op *op) {
                                         [XAI__NEEDS_NONE] = 0,
                                         [XAI__NEEDS_IN] = XAI__READS_IN,
                                         [XAI__NEEDS_OUT] = XAI__READS_OUT};
-  return op->alias ? XAI__HANDS_ON : reads[op->vjp_needs];
+  return op->alias ? XAI__HANDS_ON : reads[op->vjp_needs] | (op->begins ? XAI__BEGINS : 0);
 }
 /* Fills reads[i] of every step, before anything runs. */
 typedef int (*xai__reads_fn)(void *user, const xai__steps *steps, unsigned char *reads,

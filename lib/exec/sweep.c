@@ -327,6 +327,7 @@ int xai__step_vjp(xai__plan *p, const xai__step *step, xai__call *c, const xai__
   int n = 0;
   inner_grad *grads = xai__scratch(p->engine, (size_t)step->n_inner + 1, sizeof *grads, err);
   if (!grads) return err->status;
+  if (gin[0].data && gin[0].fresh) zero(p, &gin[0]);
   grads[n++] = (inner_grad){step->node.in[0], gin[0].data};
   for (int i = 0; i < step->n_inner; i++) {
     int v = g->nodes[step->inner[i]].out[0];

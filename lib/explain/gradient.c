@@ -28,6 +28,7 @@ int xai__gradient_cross(void *gradient, const xai__step *step, xai__call *c, con
   clamp_job j = {xai__f(&gout[0]), xai__f(&positive)};
   xai__parallel(c->engine, n, XAI__GRAIN, clamp, &j);
   if (g->how == XAI__GUIDED) return xai__node_vjp(c, &positive, gin);
+  if (gin[0].data && gin[0].fresh) xai__fill(c->engine, xai__f(&gin[0]), n, 0);
   if (gin[0].data) xai__add_scaled(c->engine, xai__f(&gin[0]), xai__f(&positive), n, 1);
   return XAI_OK;
 }

@@ -112,13 +112,31 @@ static bool clip_is_relu(const xai__call *c) {
   return c->in[0].dtype == XAI_F32 && params_of(c).alpha == 0;
 }
 
+/* Slopes are added to what is there: zeros, where nothing is yet. */
+typedef struct fresh_slope {
+  xai__range_fn f;
+  xai__pointwise *ctx;
+} fresh_slope;
+
+static void begin_slope(void *ctx, int64_t begin, int64_t end) {
+  enum { PIECE = 4096 };
+  const fresh_slope *j = ctx;
+  for (int64_t n; begin < end; begin += n) {
+    n = end - begin < PIECE ? end - begin : PIECE;
+    memset(j->ctx->out + begin, 0, (size_t)n * sizeof(float));
+    j->f(j->ctx, begin, begin + n);
+  }
+}
+
 /* Slopes read what they do not look at, too: an array that is gone is stood in for. */
-static int run(xai__call *c, xai__range_fn f, const float *g, float *out) {
+static int run(xai__call *c, xai__range_fn f, const float *g, float *out, bool fresh) {
   const params p = params_of(c);
   xai__pointwise ctx = {p.alpha, p.beta, xai__f(&c->in[0]), xai__f(&c->out[0]), g, out};
   if (!ctx.x) ctx.x = ctx.y ? ctx.y : g;
   if (!ctx.y) ctx.y = ctx.x;
-  xai__parallel(c->engine, xai__count(&c->in[0].shape), XAI__GRAIN, f, &ctx);
+  fresh_slope first = {f, &ctx};
+  xai__parallel(c->engine, xai__count(&c->in[0].shape), XAI__GRAIN, fresh ? begin_slope : f,
+                fresh ? (void *)&first : &ctx);
   return XAI_OK;
 }
 
@@ -142,14 +160,14 @@ static bool finish(const xai__call *c, int row, xai__finish *f) {
 
 static int run_forward(xai__call *c, int row) {
   if (c->in[0].dtype != XAI_F32) return run_integers(c);
-  return run(c, loops_of(c, row)->value, NULL, xai__f(&c->out[0]));
+  return run(c, loops_of(c, row)->value, NULL, xai__f(&c->out[0]), false);
 }
 
 static int run_vjp(xai__call *c, int row, const xai__view *gout, const xai__view *gin) {
   if (!gout[0].data || c->in[0].dtype != XAI_F32) return XAI_OK;
   XAI__TRY(xai__vjp_only(c, gin, 1));
   if (!gin[0].data) return XAI_OK;
-  return run(c, loops_of(c, row)->slope, xai__f(&gout[0]), xai__f(&gin[0]));
+  return run(c, loops_of(c, row)->slope, xai__f(&gout[0]), xai__f(&gin[0]), gin[0].fresh);
 }
 
 /* Attribute lists of the rows. */
@@ -188,6 +206,7 @@ LIST(APPROXIMATE, {"approximate", XAI__TEXT, offsetof(params, approximate), 0, f
                                   .forward = forward_##name,                             \
                                   .vjp = vjp_##name,                                     \
                                   .cross = XAI__CROSS_PASS,                              \
+                                  .begins = true,                                        \
                                   .in_place = true,                                      \
                                   .blocked = &xai__blocked_alike,                        \
                                   .finish = finish_##name,                               \

@@ -91,7 +91,8 @@ void xai__blocked_clear(xai__engine *e, const xai__blocked *b) {
 
 static xai__view flat(const xai__view *v) {
   if (!v->blocked) return *v;
-  return (xai__view){.dtype = v->dtype, .shape = {1, {xai__stored(v)}}, .data = v->data};
+  return (xai__view){.dtype = v->dtype, .shape = {1, {xai__stored(v)}}, .fresh = v->fresh,
+                     .data = v->data};
 }
 
 /* The call with flat views, in scratch. */

@@ -170,6 +170,7 @@ struct xai__op {
   /* Which operands' and results' values vjp looks at, besides static ones (shapes are always there).
    * The others may be gone by then. */
   enum { XAI__NEEDS_ALL, XAI__NEEDS_NONE, XAI__NEEDS_IN, XAI__NEEDS_OUT } vjp_needs;
+  bool begins;   /* vjp sets what is fresh (xai__view.fresh), which else is zeroed before */
   bool sum;      /* result 0 is the sum of the operands */
   bool in_place; /* out 0 may be written over in 0, of its shape */
   const xai__op_blocked *blocked; /* on blocked operands (op/blocked.h); NULL: only plain ones */

@@ -219,6 +219,7 @@ static void window_to_winner(const visit *v, int64_t plane, int64_t o, const tap
 
 static int vjp_max(xai__call *c, const xai__view *gout, const xai__view *gin) {
   if (!gout[0].data || !gin[0].data) return XAI_OK;
+  if (gin[0].fresh) xai__fill(c->engine, xai__f(&gin[0]), xai__count(&gin[0].shape), 0);
   return visit_all(c, (visit){.window = window_to_winner,
                               .x = xai__f(&c->in[0]),
                               .s = xai__f(&gout[0]),
@@ -362,7 +363,7 @@ static int blocked_vjp(xai__call *c, const xai__view *gout, const xai__view *gin
   xai__blocked x = xai__blocked_of(&c->in[0]), s = xai__blocked_of(&gout[0]);
   xai__blocked g = xai__blocked_of(&gin[0]);
   XAI__TRY(blocked_windows(c, &p));
-  xai__blocked_pool_back(c->engine, &p, &x, &s, &g);
+  xai__blocked_pool_back(c->engine, &p, &x, &s, &g, gin[0].fresh);
   return XAI_OK;
 }
 
@@ -375,7 +376,7 @@ static const xai__op_blocked blocked = {blocked_serves, XAI__ANEW, blocked_forwa
   .fields = attributes, .attr_size = sizeof(pool_attr), .infer = shapes
 #define MAXIMUM                                                                           \
   .forward = forward_max, .vjp = vjp_max, .vjp_needs = XAI__NEEDS_IN, .cross = XAI__CROSS_ROUTE, \
-  .relevance = relevance_max, .blocked = &blocked
+  .relevance = relevance_max, .begins = true, .blocked = &blocked
 #define AVERAGE                                                                   \
   .forward = forward_average, .vjp = vjp_average, .vjp_needs = XAI__NEEDS_NONE, \
   .cross = XAI__CROSS_NORM, .blocked = &blocked
