@@ -76,8 +76,8 @@ int xai__blocked_adjoint(xai__engine *e, const xai__product *p, const float *pac
                          const xai__blocked *s, xai__edit we, const xai__blocked *g,
                          const xai__finish *f, xai_error *err);
 
-/* Bytes of scratch that Winograd takes for a product and its adjoint, at most; 0: does not serve. */
-int64_t xai__winograd_scratch(const xai__engine *e, const xai__product *p);
+/* Bytes of scratch that a product and its adjoint take to be fast, at most. */
+int64_t xai__blocked_scratch(const xai__engine *e, const xai__product *p, bool winograd);
 
 /* ---- one number a channel: v [n or 1][c], h = w = 1 ---- */
 

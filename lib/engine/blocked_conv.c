@@ -312,6 +312,17 @@ static int check_border(const xai__filters *f, const xai__blocked *x, xai_error 
                    "a blocked tensor has a border of %lld, needs %lld", (long long)x->border, (long long)need);
 }
 
+/* Floats of a turned chunk. */
+static int64_t panel_of(const xai__filters *f) {
+  return f->in * f->p->kernel[1] * f->p->kernel[2] * XAI__CHUNK;
+}
+
+int64_t xai__blocked_scratch(const xai__engine *e, const xai__product *p, bool winograd) {
+  const xai__filters f = xai__filters_of(p, XAI__PACK_ADJOINT);
+  const int64_t panels = xai__pool_threads(e->pool) * panel_of(&f) * (int64_t)sizeof(float);
+  return panels + (winograd ? xai__winograd_scratch(e, p) : 0);
+}
+
 static int convolve(xai__engine *e, const xai__filters *f, const float *packed,
                     const xai__blocked *x, xai__edit xe, xai__edit we, xai__edit be,
                     const xai__blocked *z, const xai__finish *finish, xai_error *err) {
@@ -329,7 +340,7 @@ static int convolve(xai__engine *e, const xai__filters *f, const float *packed,
   j.chunks = ceil_div(f->out, XAI__CHUNK);
   if (f->adjoint && xai__pack_read(f->p, XAI__PACK_ADJOINT) == XAI__PACK_FORWARD) {
     j.turn = &e->k;
-    j.panel_size = f->in * f->p->kernel[1] * f->p->kernel[2] * XAI__CHUNK;
+    j.panel_size = panel_of(f);
     j.panel = xai__scratch(e, (size_t)(xai__pool_threads(e->pool) * j.panel_size), sizeof *j.panel, err);
     if (!j.panel) return xai__no_memory(err);
   }

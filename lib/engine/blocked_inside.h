@@ -82,6 +82,8 @@ void xai__gather_line(const xai__gather *g, int64_t row, int64_t group, int64_t 
 void xai__gather_finish(const xai__gather *g, const xai__finish_run *row, int64_t first,
                         int pixels, const float *acc, int64_t acc_step);
 
+/* Bytes that Winograd takes for a product and its adjoint, at most; 0: does not serve. */
+int64_t xai__winograd_scratch(const xai__engine *e, const xai__product *p);
 bool xai__winograd_serves(const xai__gather *g);
 int xai__winograd(xai__engine *e, const xai__gather *g, xai_error *err);
 

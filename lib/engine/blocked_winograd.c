@@ -59,7 +59,7 @@ int64_t xai__winograd_scratch(const xai__engine *e, const xai__product *p) {
     return 0;
   const int64_t band = across * ceil_div(p->groups * in, XAI__BLOCK) * XAI__BLOCK;
   const int64_t input = at_least(INPUT_FLOATS, POINTS * band) + POINTS * XAI__BLOCK;
-  const int64_t panel = p->groups * in * XAI__CHUNK * 9, each = input + POINTS * (u + m) + panel;
+  const int64_t each = input + POINTS * (u + m);
   return (int64_t)sizeof(float) * (xai__pool_threads(e->pool) * each + FEW_WEIGHTS);
 }
 

@@ -14,7 +14,8 @@ enum xai__reading {
   XAI__ANY_LAYOUT = 8, /* takes blocked views where its operator does, or is linear */
   XAI__BEGINS = 16,    /* sets what it is the first to write (xai__view.fresh); else that is zeroed */
   XAI__ALL_TARGETS = 32, /* takes the relevance of several targets (xai__view.times); else it is called for each */
-  XAI__FORGIVES = 64   /* an error of Winograd's size in its results does no harm */
+  XAI__FORGIVES = 64,  /* an error of Winograd's size in its results does no harm */
+  XAI__MAKES_WEIGHTS = 128 /* multiplies with squares of weights or with ones in their place */
 };
 static inline unsigned char xai__op_vjp_reads(const xai__op *op) {
   static const unsigned char reads[] = {[XAI__NEEDS_ALL] = XAI__READS_IN | XAI__READS_OUT,
@@ -107,6 +108,7 @@ typedef struct xai__plan {
   int64_t bytes;   /* that it needs of one */
   int64_t room;    /* that its own has */
   int64_t scratch; /* an estimate of what the sweeps need on top */
+  int64_t weights; /* the same, of the graph: forms of weights that sweeps make and the graph keeps */
   bool branches;      /* while planning: some nodes may turn out not to be needed */
   const void **known; /* per input: the data that it was planned for, or NULL */
   xai__cache made; /* folded weights that belong to these shapes */

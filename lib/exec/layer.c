@@ -394,14 +394,17 @@ void xai__layer_divide(xai__engine *e, const xai__blocked *z, const xai__finish 
   xai__parallel(e, xai__blocked_count(z), 4096, f->form == XAI__STAB ? stabilize : divide, &j);
 }
 
-/* The weights of a matrix product in panels, where there are rows enough to be worth a copy; without
- * memory for it they are multiplied in place. */
+int64_t xai__layer_panels(const xai__engine *e, const xai__product *p) {
+  enum { ROWS_WORTH = 32 }; /* a copy */
+  return p->batch * p->rows < ROWS_WORTH ? 0 : xai__product_pack_count(e, p);
+}
+
+/* The weights of a matrix product in panels; without memory for them they are multiplied in place. */
 static const float *panels(const xai__layer_use *u) {
-  enum { ROWS_WORTH = 32 };
   xai__engine *e = u->call->engine;
   xai__layer *l = u->layer;
-  const int64_t count = xai__product_pack_count(e, &u->p);
-  if (l->panels || !count || u->p.batch * u->p.rows < ROWS_WORTH) return l->panels;
+  const int64_t count = xai__layer_panels(e, &u->p);
+  if (l->panels || !count) return l->panels;
   xai__cache *cache = cache_of(u->plan, u->step);
   size_t mark = xai__scratch_mark(e);
   int *key, n = key_of(u->step, PANELS + xai__engine_isa(e), u->call, &key);

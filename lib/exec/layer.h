@@ -24,6 +24,9 @@ int xai__layer_open(xai__plan *plan, const xai__step *step, xai__layer *l, xai__
 /* How many of `targets` the adjoint had better serve at a time: the fewer the larger their tensors. */
 int64_t xai__layer_together(const xai__layer_use *u, int64_t targets);
 
+/* Floats of the panels in which the weights of a matrix product are kept for the forward sweep; 0: in none. */
+int64_t xai__layer_panels(const xai__engine *e, const xai__product *p);
+
 /* A view in the layout that the layer works in: as x, as z (or what is added to it), which may have any
  * border, or as s, which its adjoint reads. */
 typedef enum { XAI__INPUT_SIDE, XAI__RESULT_SIDE, XAI__ADJOINT_SIDE } xai__side_of;

@@ -97,7 +97,7 @@ static void choose(layouts *l, int i) {
     p->value[out].blocked = !l->pinned[out];
     need_border(l, node->in[x], xai__blocked_border(&product, XAI__PACK_FORWARD));
     if (q->r->reverse) need_border(l, out, xai__blocked_border(&product, XAI__PACK_ADJOINT));
-    const int64_t scratch = q->r->winograd ? xai__winograd_scratch(p->engine, &product) : 0;
+    const int64_t scratch = xai__blocked_scratch(p->engine, &product, q->r->winograd != XAI__DIRECT);
     if (p->scratch < scratch) p->scratch = scratch;
   } else if (!l->pinned[out] && takes_blocked(l, node)) {
     p->native[i] = true;

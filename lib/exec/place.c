@@ -121,7 +121,7 @@ static int targets_that_fit(xai__planner *q, int64_t *targets) {
   enum { MOST = 16, MEGABYTES = 128 };
   const xai__plan *p = q->p;
   int64_t room = xai__memory_room(xai__engine_memory(p->engine)), live = 0, one = 1;
-  room = (room - p->bytes - xai__plan_scratch(p, MOST)) / 2;
+  room = (room - p->bytes - xai__plan_scratch(q, MOST)) / 2;
   if (room > MEGABYTES << 20) room = MEGABYTES << 20;
   int64_t *change = xai__plan_new(q, (size_t)p->n_steps + 2, sizeof *change); /* of bytes, by time */
   if (!change) return q->err->status;

@@ -10,8 +10,7 @@ void *xai__plan_new(xai__planner *q, size_t n, size_t size) {
   return xai__arena_new(&q->p->arena, n + 1, size, q->err);
 }
 
-static void operand_views(const xai__plan *p, const xai__node *node, xai__view *in,
-                          bool *in_static) {
+void xai__plan_views(const xai__plan *p, const xai__node *node, xai__view *in, bool *in_static) {
   for (int k = 0; k < node->n_in; k++) {
     int v = node->in[k];
     in[k] = v < 0 ? xai__absent : p->value[v];
@@ -22,7 +21,7 @@ static void operand_views(const xai__plan *p, const xai__node *node, xai__view *
 /* The operand besides 0 that a node looks at; 0: all, or not known yet. */
 static int chosen(xai__planner *q, const xai__node *node) {
   if (!node->op->chosen) return 0;
-  operand_views(q->p, node, q->in, q->in_static);
+  xai__plan_views(q->p, node, q->in, q->in_static);
   return node->op->chosen(&(xai__call){.node = node, .n_in = node->n_in, .in = q->in});
 }
 
@@ -89,7 +88,7 @@ static int infer_shapes(xai__planner *q) {
   for (int i = 0; i < p->n_nodes; i++) {
     const xai__node *node = &g->nodes[p->node[i]];
     xai__view *out = q->in + node->n_in;
-    operand_views(p, node, q->in, q->in_static);
+    xai__plan_views(p, node, q->in, q->in_static);
     xai__call c = {node, node->n_in, node->n_out, q->in, out, q->in_static, p->engine, q->err};
     int only = chosen(q, node), status = XAI_OK;
     bool known = true, gone = false;
@@ -114,7 +113,7 @@ static int infer_shapes(xai__planner *q) {
     }
     size_t mark = xai__scratch_mark(p->engine);
     if (known && !status && !(status = align_operands(q, node))) {
-      operand_views(p, node, q->in, q->in_static);
+      xai__plan_views(p, node, q->in, q->in_static);
       status = xai__node_forward(&c);
     }
     xai__scratch_release(p->engine, mark);
@@ -148,48 +147,6 @@ static int drop_branches(xai__planner *q) {
     if (k < p->n_nodes && p->node[k] == i) k++;
     else mark_gone(q, &g->nodes[i]);
   return XAI_OK;
-}
-
-static int64_t bytes_of(const xai__plan *p, const int *v, int n) {
-  int64_t count = 0;
-  for (int k = 0; k < n; k++)
-    if (v[k] >= 0) count += xai__stored(&p->value[v[k]]);
-  return count * (int64_t)sizeof(float);
-}
-
-/* The bias of a linear layer with a constant of one number an element folded in, which the plan keeps. */
-static int64_t folded_bytes(const xai__plan *p, const xai__step *s) {
-  const xai_graph *g = p->graph;
-  int64_t bytes = 0;
-  for (int k = 0; k < s->n_after; k++)
-    if (g->nodes[s->after[k]].n_in == 2) bytes += bytes_of(p, s->node.out, 1); /* Add, Sub */
-  return bytes;
-}
-
-/* What running one node or crossing one step may take from the engine's scratch: an array of its
- * results' size and one of its operands' (packing), or three and two (rules), and a margin; on top of what a convolution may take to be fast
- * (layout.c). For several targets denominators are kept, and arrays hold those that are served together. */
-int64_t xai__plan_scratch(const xai__plan *p, int64_t targets) {
-  int64_t most = 0, kept = 0;
-  for (int i = 0; i < p->n_units; i++) {
-    const xai__node *node = &p->unit[i].step.node;
-    int64_t bytes = bytes_of(p, node->in, node->n_in) + bytes_of(p, node->out, node->n_out);
-    if (most < bytes) most = bytes;
-    kept += folded_bytes(p, &p->unit[i].step);
-  }
-  for (int j = 0; j < p->n_steps; j++) {
-    const xai__step *s = &p->steps.v[p->step[j]];
-    int64_t in = bytes_of(p, s->node.in, s->node.n_in), out = bytes_of(p, s->node.out, s->node.n_out);
-    int64_t bytes = 2 * in + 3 * out;
-    if (targets > 1) {
-      const int64_t x = s->node.n_in ? bytes_of(p, &s->node.in[s->operand], 1) : 0;
-      const int64_t arrays = p->reads[p->step[j]] & XAI__READS_IN ? 2 : 1;
-      bytes = in + 3 * out + arrays * xai__together(x, out, targets) * (x + out);
-    }
-    if (most < bytes) most = bytes;
-    kept += folded_bytes(p, s);
-  }
-  return most + kept + (5 << 18);
 }
 
 bool xai__plan_knows(xai__knowledge known, const xai__shape *shape, int dtype) {
@@ -280,8 +237,9 @@ static int make(xai__planner *q) {
   allow_winograd(p, q->r);
   XAI__TRY(xai__plan_inside(q));
   xai__plan_lives(q);
+  XAI__TRY(xai__plan_bill(q));
   XAI__TRY(xai__plan_place(q));
-  p->scratch += xai__plan_scratch(p, p->targets);
+  p->scratch += xai__plan_scratch(q, p->targets);
   return XAI_OK;
 }
 

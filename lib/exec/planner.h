@@ -14,15 +14,15 @@ typedef struct xai__planner {
   int *grad_birth, *grad_death; /* per value, of its relevance */
   bool *active;                 /* per value: its relevance is wanted */
   bool *flag;                   /* per value, scratch */
+  int64_t *weights;             /* per unit, then per step to cross: bytes of weights that are read in place */
   xai__view *in;                /* operand views of one node */
   bool *in_static;
 } xai__planner;
 
-/* plan.c: what sweeps back from so many targets may take from the engine's scratch. */
-int64_t xai__plan_scratch(const xai__plan *p, int64_t targets);
-
 /* Zeroed, of the plan's arena. */
 void *xai__plan_new(xai__planner *q, size_t n, size_t size);
+/* The operand views of a node. */
+void xai__plan_views(const xai__plan *p, const xai__node *node, xai__view *in, bool *in_static);
 
 /* steps.c: which steps the reverse sweep crosses, and what they read. */
 int xai__plan_steps(xai__planner *q);
@@ -34,6 +34,10 @@ int xai__plan_units(xai__planner *q);
 int xai__plan_inside(xai__planner *q);
 /* lives.c: births and deaths. */
 void xai__plan_lives(xai__planner *q);
+/* bill.c: the forms of weights that sweeps make; then what sweeps back from so many targets may take from
+ * the engine's scratch. */
+int xai__plan_bill(xai__planner *q);
+int64_t xai__plan_scratch(const xai__planner *q, int64_t targets);
 /* place.c: offsets in one buffer, and how many targets it serves at a time. */
 int xai__plan_place(xai__planner *q);
 

@@ -119,7 +119,7 @@ int xai__explain_bill(xai_session *s, const xai_request *r, int64_t *bytes, xai_
   if (!status) status = read_request(&j);
   if (!status) status = xai__job_plan(&j, 1, &j.plan);
   if (!status)
-    *bytes = j.plan->bytes + j.plan->scratch + xai__arena_bytes(&j.plan->arena) +
+    *bytes = j.plan->bytes + j.plan->scratch + j.plan->weights + xai__arena_bytes(&j.plan->arena) +
              2 * xai__arena_bytes(&j.in.arena) + result_bytes(&j) +
              (j.method->extra ? j.method->extra(&j) : 0);
   xai__arena_free(&j.in.arena);

@@ -346,7 +346,7 @@ int xai__prototype_bill(xai_session *s, const xai_request *r, int64_t *bytes, xa
              k.s.room * (k.a.size + 2 * x + numbers) * (int64_t)sizeof(float) + (1 << 14);
     for (int i = 0; i < 2; i++)
       if (plans[i])
-        *bytes += plans[i]->bytes + plans[i]->scratch + xai__arena_bytes(&plans[i]->arena);
+        *bytes += plans[i]->bytes + plans[i]->scratch + plans[i]->weights + xai__arena_bytes(&plans[i]->arena);
   }
   xai__search_free(&k.s);
   return status;

@@ -81,7 +81,7 @@ int xai__run_bill(xai_session *s, const xai_request *r, int64_t *bytes, xai_erro
   xai__plan_request q = {.input = in.shape, .want = what.value, .n_want = what.n,
                          .winograd = what.winograd};
   if (!status) status = xai__session_plan(s, &q, &p, err);
-  if (!status) *bytes = p->bytes + p->scratch + xai__arena_bytes(&p->arena) +
+  if (!status) *bytes = p->bytes + p->scratch + p->weights + xai__arena_bytes(&p->arena) +
                         2 * xai__arena_bytes(&in.arena) + (1 << 14);
   for (int i = 0; i < what.n && !status; i++)
     *bytes += xai__count(&p->value[what.value[i]].shape) * (int64_t)sizeof(int64_t);

@@ -306,6 +306,7 @@ static unsigned char rule_reads(const xai__step *s, const xai__assignment *a) {
   if (rule->kind == XAI__RULE_GRADIENT) return vjp_reads(s) | XAI__ANY_LAYOUT | all_targets;
   unsigned char reads = XAI__READS_IN | XAI__READS_OUT | XAI__ANY_LAYOUT;
   if (rule->kind == XAI__RULE_NORM) return reads | XAI__BEGINS;
+  if (rule->term[0].w == XAI__SQUARED || rule->term[0].w == XAI__ONE) reads |= XAI__MAKES_WEIGHTS;
   if (!rule->absolute && rule->group[0].served == XAI__ALL) reads ^= XAI__READS_OUT; /* makes its own z */
   return reads | XAI__BEGINS | XAI__ALL_TARGETS | (xai__rule_forgives(rule, a->params) ? XAI__FORGIVES : 0);
 }
