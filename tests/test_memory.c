@@ -169,6 +169,85 @@ START_TEST(plans_share_a_buffer) {
 }
 END_TEST
 
+/* ---- computing anew what there is no room for ---- */
+
+/* Blocks of two convolutions around which a value goes, and a classifier. */
+static void deep_text(char *text, size_t size, int blocks) {
+  size_t n = (size_t)snprintf(text, size, "opset 13; input x N,16,32,32; const w 16,16,3,3 ~1; const b 16 ~2;"
+                                          "const v 16,16,1,1 ~3; const e 16,5 ~4; output y; r0 = Conv(x, w, b) pads=[1,1,1,1];");
+  for (int i = 0; i < blocks; i++)
+    n += (size_t)snprintf(text + n, size - n, "h%d = Conv(r%d, w, b) pads=[1,1,1,1]; i%d = Relu(h%d); j%d = Conv(i%d, v);"
+                                              "k%d = Add(j%d, r%d); r%d = Relu(k%d);", i, i, i, i, i, i, i, i, i, i + 1, i);
+  snprintf(text + n, size - n, "p = GlobalAveragePool(r%d); f = Flatten(p); y = MatMul(f, e)", blocks);
+}
+
+/* What a call takes at most of a session of its own with so much allowed; its result, if it got one. */
+static long long call_within(const net *n, ask a, int64_t max_memory, purse *c, xai_result **r, int *status) {
+  xai_options o = options_of(c, 2);
+  net own = {n->g, NULL};
+  o.max_memory = max_memory;
+  ck_assert(!xai_session_create(n->g, &o, &own.s, &net_error));
+  *status = ask_status(&own, a, r, NULL, &net_error);
+  xai_session_free(own.s);
+  return c->most;
+}
+
+static const struct tight {
+  const char *method;
+  int recomputes;
+} tights[] = {{"gradient", 1}, {"guided-backprop", 1}, {"deeplift-rescale", 0}, {"smoothgrad,samples=3", 1},
+              {"lrp-0", 1}, {"lrp-gamma", 1}, {"lrp-alpha-beta", 1}, {"epsilon-plus", 1}, {"lrp-w-square", 1},
+              {"attn-lrp", 1}};
+enum { TIGHTS = sizeof tights / sizeof *tights };
+
+/* Less memory, the same bits; or an error that says how much is missing. */
+static void expect_same_within(const net *n, const char *what, const struct tight *t, ask a, double least) {
+  xai_result *want, *r;
+  purse first = FULL;
+  int status;
+  long long all = call_within(n, a, 0, &first, &want, &status);
+  ck_assert_msg(!status, "%s %s: %s", what, t->method, net_error.text);
+  for (double part = 0.9; part > 0.2; part -= 0.2) {
+    const int64_t limit = (int64_t)(part * (double)all);
+    purse c = FULL;
+    const long long taken = call_within(n, a, limit, &c, &r, &status);
+    if (!status) {
+      ck_assert_msg(taken <= limit, "%s %s: %lld of %lld", what, t->method, taken, (long long)limit);
+      char tag[96];
+      snprintf(tag, sizeof tag, "%s %s %.1f", what, t->method, part);
+      expect_same_result(tag, r, want);
+      xai_result_free(r);
+      continue;
+    }
+    ck_assert_msg(status == XAI_E_LIMIT && strstr(net_error.text, "max_memory"), "%s", net_error.text);
+    ck_assert_msg(t->recomputes || strstr(net_error.text, t->method), "%s: %s", t->method, net_error.text);
+    ck_assert_msg(part < least || !t->recomputes, "%s %s: %.2f of %lld bytes are not enough: %s", what, t->method, part,
+                  all, net_error.text);
+  }
+  xai_result_free(want);
+}
+
+START_TEST(segments_give_the_same_bits) {
+  static char text[8192];
+  deep_text(text, sizeof text, 20);
+  net n = {graph_open(text), NULL};
+  inputs in = inputs_of(&n, 6, 1);
+  const struct tight *t = &tights[_i];
+  expect_same_within(&n, "deep", t, (ask){t->method, .x = {in.x[0]}}, 0.65);
+  expect_same_within(&n, "deep, two targets", t, (ask){t->method, .x = {in.x[0]}, .top = 2}, 0.65);
+  inputs_free(&in);
+  net_close(&n);
+  for (int m = 0; m < MODELS; m++) {
+    net other = {graph_open(models[m].text), NULL};
+    inputs some = inputs_of(&other, 400, 1);
+    if (strcmp(models[m].name, "embedding") || (t->recomputes && !strstr(t->method, "smooth")))
+      expect_same_within(&other, models[m].name, t, (ask){t->method, .x = {some.x[0], some.x[1]}}, 2);
+    inputs_free(&some);
+    net_close(&other);
+  }
+}
+END_TEST
+
 /* ---- running out of memory in the middle ---- */
 
 static void expect_out_of_memory(int status, const void *out) {
@@ -252,6 +331,7 @@ int main(void) {
   tcase_add_test(tc, what_fits_alone_runs);
   tcase_add_test(tc, plans_share_a_buffer);
   tcase_add_loop_test(tc, the_bill_is_paid, 0, MODELS + HEAVY);
+  tcase_add_loop_test(tc, segments_give_the_same_bits, 0, XAI_LRP ? TIGHTS : 4);
   tcase_add_loop_test(tc, every_allocation_of_a_call_fails, 0, MODELS);
   tcase_add_loop_test(tc, every_allocation_of_a_session_fails, 0, MODELS);
   suite_add_tcase(suite, tc);

@@ -117,6 +117,12 @@ void *xai__scratch(xai__engine *e, size_t n, size_t size, xai_error *err) {
 
 void xai__scratch_release(xai__engine *e, size_t mark) { e->top = mark; }
 
+int64_t xai__scratch_held(const xai__engine *e) {
+  int64_t bytes = 0;
+  for (int i = 0; i < e->blocks; i++) bytes += (int64_t)e->block[i].size;
+  return bytes;
+}
+
 /* ---- whole-array loops ---- */
 
 #define LOOP_GRAIN 16384

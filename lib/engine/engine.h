@@ -36,6 +36,7 @@ void xai__parallel(xai__engine *e, int64_t n, int64_t grain, xai__range_fn f, vo
 size_t xai__scratch_mark(const xai__engine *e);
 void *xai__scratch(xai__engine *e, size_t n, size_t size, xai_error *err);
 void xai__scratch_release(xai__engine *e, size_t mark);
+int64_t xai__scratch_held(const xai__engine *e); /* bytes, in use or not */
 
 /* v -> pos * v for v > 0, neg * v for v < 0 (LINEAR); v^2; 1. The same type edits inputs, weights
  * and biases: identity {1,1}, v+ {1,0}, v- {0,1}, v + g v+ {1+g,1}, v + g v- {1,1+g}, none {0,0}. */

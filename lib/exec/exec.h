@@ -51,6 +51,7 @@ typedef struct xai__plan_request {
   const int *at;
   int64_t targets; /* that will be asked for; the plan takes as many at a time as memory allows */
   xai__winograd_use winograd;
+  int64_t room;        /* bytes that buffer, scratch and results may take */
   xai__reads_fn reads; /* NULL: every step reads everything */
   void *reads_user;
 } xai__plan_request;
@@ -97,6 +98,12 @@ typedef struct xai__plan {
   xai__layer *layer;    /* per step */
   int *step;        /* steps to cross, in the order of the forward sweep */
   int n_steps;
+  /* Where memory is short (segments.c): else n_segments is 0, and the arrays are NULL. */
+  int n_segments;
+  int *first;     /* per segment, and one more: its first unit */
+  int *segment;   /* per step to cross: the segment that is computed anew before it */
+  bool *rerun;    /* per unit: what that takes */
+  int64_t *again; /* per value: where its data then are, -1: where they were */
   int64_t targets;      /* that a reverse sweep serves, at most: their relevances lie one after the other */
   int64_t *grad_offset; /* per value: of its relevance in the buffer, -1: has none */
   int *grad_owner;      /* per value: the value whose relevance it shares (itself as a rule) */

@@ -18,6 +18,7 @@ static bool same_layout(const xai__plan *p, int a, int b) {
 
 static void forward_lives(xai__planner *q) {
   xai__plan *p = q->p;
+  for (int v = 0; v < p->graph->n_values; v++) q->birth[v] = q->death[v] = -1;
   for (int i = 0; i < p->n_units; i++) {
     const xai__unit *u = &p->unit[i];
     const xai__node *node = &u->step.node;
@@ -38,7 +39,8 @@ static void forward_lives(xai__planner *q) {
     for (int k = 1; u->activation && k < u->activation->n_in; k++) die_at(q, u->activation->in[k], i);
   }
   for (int v = 0; v < p->graph->n_values; v++)
-    if (p->kept[v]) die_at(q, v, XAI__FOREVER);
+    if (q->passing ? q->held[v] || (p->kept[v] && !q->passing[p->owner[v]]) : p->kept[v])
+      die_at(q, v, XAI__FOREVER);
 }
 
 /* A value whose relevance is, element for element, that of the result of the one step that reads it:
@@ -68,13 +70,13 @@ static void share_relevance(xai__planner *q) {
 
 static void reverse_lives(xai__planner *q) {
   xai__plan *p = q->p;
-  int n_values = p->graph->n_values, n = p->n_steps, last = p->n_units;
+  int n_values = p->graph->n_values, last = p->n_units;
   for (int v = 0; v < n_values; v++) {
     q->grad_birth[v] = q->active[v] ? XAI__FOREVER : -1;
     q->grad_death[v] = last;
   }
-  for (int j = 0; j < n; j++) {
-    int time = last + n - 1 - j;
+  for (int j = 0; j < p->n_steps; j++) {
+    const int time = xai__plan_time_back(q, j);
     const xai__node *node = &p->steps.v[p->step[j]].node;
     for (int k = 0; k < node->n_in; k++) {
       int v = node->in[k];

@@ -93,8 +93,8 @@ static int assign_offsets(xai__planner *q, block *blocks, int n_blocks, int n_ti
 static int place(xai__planner *q, int64_t targets) {
   xai__plan *p = q->p;
   const xai_graph *g = p->graph;
-  int n = 0, n_times = p->n_units + p->n_steps + 1;
-  block *blocks = xai__plan_new(q, 2 * (size_t)g->n_values, sizeof *blocks);
+  int n = 0;
+  block *blocks = xai__plan_new(q, 3 * (size_t)g->n_values, sizeof *blocks);
   if (!blocks) return q->err->status;
   int64_t total = 0;
   p->targets = targets;
@@ -110,29 +110,32 @@ static int place(xai__planner *q, int64_t targets) {
     all = (all + ALIGN) / ALIGN * ALIGN;
     if (q->birth[v] >= 0)
       blocks[n++] = (block){0, bytes, q->birth[v], q->death[v], &p->offset[v]};
+    if (p->n_segments && q->again_birth[v] >= 0)
+      blocks[n++] = (block){0, bytes, q->again_birth[v], q->again_death[v], &p->again[v]};
     if (q->grad_birth[v] >= 0)
       blocks[n++] = (block){0, all, q->grad_birth[v], q->grad_death[v], &p->grad_offset[v]};
   }
-  return assign_offsets(q, blocks, n, n_times);
+  return assign_offsets(q, blocks, n, xai__plan_times(p));
 }
 
 /* How many targets a sweep serves: as their relevances fit what is allowed on top of one. */
 static int targets_that_fit(xai__planner *q, int64_t *targets) {
   enum { MOST = 16, MEGABYTES = 128 };
   const xai__plan *p = q->p;
+  const int n_times = xai__plan_times(p) - p->n_units;
   int64_t room = xai__memory_room(xai__engine_memory(p->engine)), live = 0, one = 1;
   room = (room - p->bytes - xai__plan_scratch(q, MOST)) / 2;
   if (room > MEGABYTES << 20) room = MEGABYTES << 20;
-  int64_t *change = xai__plan_new(q, (size_t)p->n_steps + 2, sizeof *change); /* of bytes, by time */
+  int64_t *change = xai__plan_new(q, (size_t)n_times + 1, sizeof *change); /* of bytes, by time */
   if (!change) return q->err->status;
   for (int v = 0; v < p->graph->n_values; v++) {
     if (q->grad_birth[v] < 0) continue;
     const int64_t bytes = xai__stored(&p->value[v]) * (int64_t)sizeof(float);
     const int birth = q->grad_birth[v] - p->n_units, death = q->grad_death[v] - p->n_units;
     change[birth] += bytes;
-    if (death <= p->n_steps) change[death + 1] -= bytes;
+    if (death < n_times) change[death + 1] -= bytes;
   }
-  for (int time = 0; time <= p->n_steps; time++) {
+  for (int time = 0; time < n_times; time++) {
     live += change[time];
     if (one < live) one = live;
   }

@@ -236,9 +236,8 @@ static int make(xai__planner *q) {
   XAI__TRY(xai__plan_units(q));
   allow_winograd(p, q->r);
   XAI__TRY(xai__plan_inside(q));
-  xai__plan_lives(q);
   XAI__TRY(xai__plan_bill(q));
-  XAI__TRY(xai__plan_place(q));
+  XAI__TRY(xai__plan_segments(q));
   p->scratch += xai__plan_scratch(q, p->targets);
   return XAI_OK;
 }

@@ -98,6 +98,17 @@ static int run_unit(xai__plan *p, xai__unit *u, xai_error *err) {
   return xai__node_forward(&c);
 }
 
+static int run_timed(xai__plan *p, int i, xai_error *err) {
+  xai__unit *u = &p->unit[i];
+  size_t mark = xai__scratch_mark(p->engine);
+  const double start = p->told ? xai__seconds() : 0;
+  int status = run_unit(p, u, err);
+  xai__scratch_release(p->engine, mark);
+  if (p->told) xai__log_layer(p->told, "forward", u->step.node.op->type, u->step.node.name, start);
+  if (status) xai__fail_at_node(err, u->step.origin, u->step.node.name);
+  return status;
+}
+
 void xai__plan_take_buffer(xai__plan *p, xai__plan *from) {
   if (p->buffer || !from->buffer) return;
   if (from->room < p->bytes) {
@@ -107,6 +118,7 @@ void xai__plan_take_buffer(xai__plan *p, xai__plan *from) {
     p->room = from->room;
   }
   from->buffer = NULL;
+  from->room = 0;
 }
 
 static int need_buffer(xai__plan *p, xai_error *err) {
@@ -135,18 +147,27 @@ int xai__forward(xai__plan *p, void *const *data, const xai__watch *w, xai_error
   for (int v = 0; v < g->n_values; v++)
     if (p->owner[v] != v) p->value[v].data = (char *)p->value[p->owner[v]].data + p->inside[v];
   for (int i = 0; i < p->n_units; i++) {
-    xai__unit *u = &p->unit[i];
     XAI__TRY(xai__watch_check(w, "forward", (double)i / p->n_units, err));
-    size_t mark = xai__scratch_mark(p->engine);
-    const double start = p->told ? xai__seconds() : 0;
-    int status = run_unit(p, u, err);
-    xai__scratch_release(p->engine, mark);
-    if (p->told) xai__log_layer(p->told, "forward", u->step.node.op->type, u->step.node.name, start);
-    if (status) {
-      xai__fail_at_node(err, u->step.origin, u->step.node.name);
-      return status;
+    XAI__TRY(run_timed(p, i, err));
+  }
+  return XAI_OK;
+}
+
+/* A segment's values, where the steps that follow look for them. */
+static int compute_again(xai__plan *p, int segment, xai_error *err) {
+  const int begin = p->first[segment], end = p->first[segment + 1];
+  for (int i = begin; i < end; i++) {
+    const xai__node *node = &p->unit[i].step.node;
+    for (int k = 0; k < node->n_out && p->rerun[i]; k++) {
+      const int v = k ? node->out[k] : p->unit[i].out;
+      const int owner = v < 0 ? -1 : p->owner[v];
+      if (owner < 0 || p->again[owner] < 0) continue;
+      p->value[owner].data = p->buffer + p->again[owner];
+      p->value[v].data = p->buffer + p->again[owner] + p->inside[v];
     }
   }
+  for (int i = begin; i < end; i++)
+    if (p->rerun[i]) XAI__TRY(run_timed(p, i, err));
   return XAI_OK;
 }
 
@@ -257,9 +278,10 @@ int xai__reverse(xai__plan *p, int64_t targets, xai__cross_fn cross, void *user,
                  xai_error *err) {
   memset(p->grad_written, 0, (size_t)p->graph->n_values);
   p->grad_written[p->source] = true;
-  for (int j = p->n_steps - 1; j >= 0; j--) {
+  for (int j = p->n_steps - 1, segment = -1; j >= 0; j--) {
     const xai__step *step = &p->steps.v[p->step[j]];
     XAI__TRY(xai__watch_check(w, "explain", 1 - (j + 1.0) / p->n_steps, err));
+    if (p->n_segments && p->segment[j] != segment) XAI__TRY(compute_again(p, segment = p->segment[j], err));
     size_t mark = xai__scratch_mark(p->engine);
     const double start = p->told ? xai__seconds() : 0;
     int status = cross_step(p, step, targets, cross, user, err);

@@ -94,6 +94,11 @@ int xai__explain(xai_session *s, const xai_request *r, xai_result *out, xai_erro
   if (m && m->alone) return m->alone(s, r, out, err);
   xai__job j = {.s = s, .r = r, .out = out, .err = err};
   int status = run_job(&j);
+  if (status == XAI_E_LIMIT && j.method && (j.method->own_sweep || r->ledger)) {
+    const xai_error found = *err;
+    status = xai__fail(err, status, found.where, "%.300s; %s keeps all activations", found.text,
+                       r->ledger ? "a call with a ledger" : j.method->name);
+  }
   xai__targets_free(&j.targets);
   xai__arena_free(&j.in.arena);
   return status;

@@ -73,6 +73,15 @@ static int copy_known(xai_session *s, xai__cached *c, const xai__plan_request *r
   return XAI_OK;
 }
 
+/* What a plan may take: what is left, and what plans and scratch hold now. */
+static int64_t room_of(const xai_session *s) {
+  int64_t room = xai__memory_room(s->memory);
+  if (room == INT64_MAX) return room;
+  for (int i = 0; i < XAI__PLANS; i++)
+    if (s->cached[i].plan) room += s->cached[i].plan->room + xai__arena_bytes(&s->cached[i].plan->arena);
+  return room + xai__scratch_held(s->engine);
+}
+
 static int make_cached(xai_session *s, xai__cached *c, const xai__plan_request *r, xai_error *err) {
   size_t n = (size_t)s->graph->n_inputs;
   c->key.memory = s->memory;
@@ -84,7 +93,9 @@ static int make_cached(xai_session *s, xai__cached *c, const xai__plan_request *
   if (!input || !c->made_for.want || !c->made_for.at) return err->status;
   memcpy(input, r->input, n * sizeof *input);
   XAI__TRY(copy_known(s, c, r, err));
-  return xai__plan_create(s->graph, s->engine, r, &c->plan, err);
+  xai__plan_request roomy = *r;
+  roomy.room = room_of(s);
+  return xai__plan_create(s->graph, s->engine, &roomy, &c->plan, err);
 }
 
 /* The cached plan for a request, or XAI__PLANS. */
