@@ -124,7 +124,7 @@ int64_t xai__plan_scratch(const xai__planner *q, int64_t targets) {
     const bool by_terms = s->cross == XAI__CROSS_LINEAR && reads & (XAI__READS_IN | XAI__READS_OUT);
     const int64_t out = bytes_of(p, s->node.out, s->node.n_out);
     const int64_t in = bytes_of(p, s->node.in, s->node.n_in) - q->weights[i];
-    int64_t bytes = (by_terms ? 2 : 1) * in + (by_terms ? 3 : reverse ? 2 : 1) * out;
+    int64_t bytes = (by_terms ? 2 : 1) * in + (by_terms ? 4 : reverse ? 2 : 1) * out;
     if (reverse && targets > 1) {
       const int64_t x = s->node.n_in ? bytes_of(p, &s->node.in[s->operand], 1) : 0;
       const int64_t arrays = reads & XAI__READS_IN ? 2 : 1;
