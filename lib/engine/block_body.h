@@ -15,11 +15,18 @@ INLINE V edited_weight(const int form, V w, V pos, V neg) {
   return w;
 }
 
+/* Of pixel q, P in the first run, and lanes from `lane` on. */
+INLINE void land(const xai__landing *to, const int P, int q, int lane, V low, V high, V sum) {
+  const int block = lane / XAI__BLOCK, at = lane % XAI__BLOCK;
+  sum += load(to->bias[block] + at);
+  store(to->z[q >= P][block] + (q >= P ? q - P : q) * XAI__BLOCK + at, MIN(high, MAX(low, sum)));
+}
+
 /* Q pixels, P in the first run, by N vectors; S: floats between pixels (0: t->step); ONE: a channel
- * a tap. */
+ * a tap. lane: the first of LANES. */
 INLINE void tile_of(const int P, const int Q, const int N, const int S, const bool ONE,
                     const int form, const xai__tile *t, const float *const x[2], const float *w,
-                    float *acc) {
+                    float *acc, const xai__landing *landing, int lane) {
   const int64_t step = S ? S : t->step, row = t->lanes;
   const V pos = SPLAT(t->we.pos), neg = SPLAT(t->we.neg);
   const float *x0 = x[0], *x1 = x[1];
@@ -49,6 +56,16 @@ INLINE void tile_of(const int P, const int Q, const int N, const int S, const bo
       }
     }
     const bool first = left == t->blocks;
+    if (left == piece && landing) {
+      const V low = SPLAT(landing->low), high = SPLAT(landing->high);
+      UNROLL for (int v = 0; v < N; v++)
+        UNROLL for (int q = 0; q < Q; q++) {
+          V sum = c[q][v];
+          if (!first) sum += load(acc + q * row + v * VECTOR);
+          land(landing, P, q, (LANES < XAI__CHUNK ? lane : 0) + v * VECTOR, low, high, sum);
+        }
+      return;
+    }
     UNROLL for (int q = 0; q < Q; q++)
       UNROLL for (int v = 0; v < N; v++) {
         float *to = acc + q * row + v * VECTOR;
@@ -61,7 +78,7 @@ INLINE void tile_of(const int P, const int Q, const int N, const int S, const bo
 
 #define TILE_CASE(P, R, N, S, ONE, form)                          \
   case R * 8 + P:                                                 \
-    tile_of(P, R * P, N, S, ONE, form, t, x, w, acc);             \
+    tile_of(P, R * P, N, S, ONE, form, t, x, w, acc, to, lane);   \
     break;
 #if HALF == 7
 #define TILE_CASES(R, N, S, ONE, form)                                                           \
@@ -77,15 +94,15 @@ INLINE void tile_of(const int P, const int Q, const int N, const int S, const bo
 
 /* Functions for the combinations that matter; the others take runs of 1 or 2. */
 typedef void tile_fn(const xai__tile *t, int pixels, int runs, const float *const x[2],
-                     const float *w, float *acc);
+                     const float *w, float *acc, const xai__landing *to, int lane);
 #define TILES(name, N, S, ONE, form)                                                             \
   static void name(const xai__tile *t, int pixels, int runs, const float *const x[2],            \
-                   const float *w, float *acc) {                                                 \
+                   const float *w, float *acc, const xai__landing *to, int lane) {               \
     switch (runs * 8 + pixels) { TILE_CASES(1, N, S, ONE, form) TILE_CASES(2, N, S, ONE, form) } \
   }
 #define FEW_TILES(name, N, form)                                                                 \
   static void name(const xai__tile *t, int pixels, int runs, const float *const x[2],            \
-                   const float *w, float *acc) {                                                 \
+                   const float *w, float *acc, const xai__landing *to, int lane) {               \
     switch (runs * 8 + pixels) {                                                                 \
       TILE_CASE(1, 1, N, 0, false, form) TILE_CASE(2, 1, N, 0, false, form)                      \
       TILE_CASE(1, 2, N, 0, false, form) TILE_CASE(2, 2, N, 0, false, form)                      \
@@ -153,16 +170,17 @@ static int half(const xai__tile *t) {
 }
 
 static void tile(const xai__tile *t, int pixels, int runs, const float *const x[2], const float *w,
-                 float *acc) {
+                 float *acc, const xai__landing *to) {
   bool any;
   tile_fn *const run = find(t, &any);
-  for (int l = 0; l < t->lanes; l += LANES) run(t, pixels, runs, x, w + l, acc + l);
+  for (int l = 0; l < t->lanes; l += LANES) run(t, pixels, runs, x, w + l, acc + l, to, l);
 }
 
 /* ---- a weight a channel ---- */
 
 INLINE void depthwise_of(const int P, const int R, const int S, const bool edit,
-                         const xai__tile *t, const float *const x[2], const float *w, float *acc) {
+                         const xai__tile *t, const float *const x[2], const float *w, float *acc,
+                         const xai__landing *to) {
   const int64_t step = S ? S : t->step;
   const V pos = SPLAT(t->we.pos), neg = SPLAT(t->we.neg);
   V c[2][HALF][BLOCK_VECTORS];
@@ -178,6 +196,14 @@ INLINE void depthwise_of(const int P, const int R, const int S, const bool edit,
         UNROLL for (int v = 0; v < BLOCK_VECTORS; v++)
           c[r][p][v] = FMA(load(x[r] + t->tap[tap] + p * step + v * VECTOR), y[v], c[r][p][v]);
   }
+  if (to) {
+    const V low = SPLAT(to->low), high = SPLAT(to->high);
+    UNROLL for (int r = 0; r < R; r++)
+      UNROLL for (int p = 0; p < P; p++)
+        UNROLL for (int v = 0; v < BLOCK_VECTORS; v++)
+          land(to, P, r * P + p, v * VECTOR, low, high, c[r][p][v]);
+    return;
+  }
   UNROLL for (int r = 0; r < R; r++)
     UNROLL for (int p = 0; p < P; p++)
       UNROLL for (int v = 0; v < BLOCK_VECTORS; v++)
@@ -187,9 +213,9 @@ INLINE void depthwise_of(const int P, const int R, const int S, const bool edit,
 #define DEPTHWISE_CASE(P, R, S)                                          \
   case R * 8 + P:                                                        \
     if (xai__edit_is_identity(t->we))                                    \
-      depthwise_of(P, R, S, false, t, x, w, acc);                        \
+      depthwise_of(P, R, S, false, t, x, w, acc, to);                    \
     else                                                                 \
-      depthwise_of(P, R, S, true, t, x, w, acc);                         \
+      depthwise_of(P, R, S, true, t, x, w, acc, to);                     \
     break;
 #if HALF == 7
 #define DEPTHWISE_CASES(R, S)                                            \
@@ -202,7 +228,7 @@ INLINE void depthwise_of(const int P, const int R, const int S, const bool edit,
 #endif
 
 static void depthwise(const xai__tile *t, int pixels, int runs, const float *const x[2],
-                      const float *w, float *acc) {
+                      const float *w, float *acc, const xai__landing *to) {
   const int which = runs * 8 + pixels;
   if (t->step == XAI__BLOCK)
     switch (which) { DEPTHWISE_CASES(1, XAI__BLOCK) DEPTHWISE_CASES(2, XAI__BLOCK) }

@@ -23,6 +23,14 @@ typedef struct xai__tile {
   xai__edit we;       /* LINEAR */
 } xai__tile;
 
+/* Where the sums of a tile go straight from registers: v = sum + bias, within [low, high], to pixels
+ * that lie side by side, by run and block of channels. */
+typedef struct xai__landing {
+  float low, high;
+  const float *bias[2];
+  float *z[2][2];
+} xai__landing;
+
 /* How a run of pixels goes to memory: 16 lanes each, `step` floats apart in every tensor. */
 typedef struct xai__finish_run {
   const xai__finish *f;
@@ -38,12 +46,12 @@ typedef struct xai__block_kernels {
   /* A tile is one or two runs; pixels of a run at most, and for this convolution. */
   int most;
   int (*half)(const xai__tile *t);
-  /* acc[runs * pixels][lanes] = sum over blocks, taps, channels of w x */
+  /* acc[runs * pixels][lanes] = sum over blocks, taps, channels of w x; unless it has where to land. */
   void (*tile)(const xai__tile *t, int pixels, int runs, const float *const x[2], const float *w,
-               float *acc);
+               float *acc, const xai__landing *to);
   /* The same with a weight a channel: acc[..][16] = sum over taps of w[tap][16] x[tap]. */
   void (*depthwise)(const xai__tile *t, int pixels, int runs, const float *const x[2],
-                    const float *w, float *acc);
+                    const float *w, float *acc, const xai__landing *to);
   /* acc rows are acc_step apart */
   void (*finish)(const xai__finish_run *r, int pixels, const float *acc, int64_t acc_step);
   /* Winograd's transforms (blocked_winograd.c): of a 6x6 window of a plane; of the 3x3 kernels of

@@ -5,6 +5,8 @@
  * or two runs is summed in registers over the whole kernel and all channels, finished, and stored.
  * A task owns some result rows and some chunks of channels; it walks chunk by chunk, so that
  * weights are read once a task, from end to end. */
+#include <math.h>
+
 #include "engine/blocked_inside.h"
 
 #define PIECE_TERMS 288             /* of a sum, before it is added up */
@@ -54,10 +56,10 @@ void xai__gather_line(const xai__gather *j, int64_t row, int64_t group, int64_t 
 }
 
 /* Lanes past the last channel stay 0. */
-static void apply(const xai__finish_run *r, int pixels) {
-  r->f->apply(r->f->low, r->f->high, r->z, pixels * XAI__BLOCK);
-  for (int p = 0; p < pixels && r->lanes < XAI__BLOCK; p++)
-    memset(r->z + p * XAI__BLOCK + r->lanes, 0, (size_t)(XAI__BLOCK - r->lanes) * sizeof(float));
+static void apply(const xai__finish *f, float *z, int pixels, int lanes) {
+  f->apply(f->low, f->high, z, pixels * XAI__BLOCK);
+  for (int p = 0; p < pixels && lanes < XAI__BLOCK; p++)
+    memset(z + p * XAI__BLOCK + lanes, 0, (size_t)(XAI__BLOCK - lanes) * sizeof(float));
 }
 
 void xai__gather_finish(const xai__gather *j, const xai__finish_run *at, int64_t first, int pixels,
@@ -69,7 +71,23 @@ void xai__gather_finish(const xai__gather *j, const xai__finish_run *at, int64_t
   if (r.other) r.other += skip;
   if (r.by) r.by += skip;
   j->k->finish(&r, pixels, acc, acc_step);
-  if (r.f->form == XAI__APPLY) apply(&r, pixels);
+  if (r.f->form == XAI__APPLY) apply(r.f, r.z, pixels, r.lanes);
+}
+
+/* Whether sums can land straight from registers, side by side and in full blocks: bounds and biases. */
+static bool can_land(const xai__gather *j, const xai__finish_run *run, int blocks, xai__landing *to) {
+  static const float zeros[XAI__BLOCK];
+  const xai__finish *f = j->finish;
+  const bool bounded = f->form == XAI__CLIP;
+  if (!bounded && f->form != XAI__KEEP && f->form != XAI__APPLY) return false;
+  if (f->add || f->accumulate || run->step != XAI__BLOCK) return false;
+  to->low = bounded ? f->low : -INFINITY;
+  to->high = bounded ? f->high : INFINITY;
+  for (int b = 0; b < blocks; b++) {
+    if (run[b].lanes < XAI__BLOCK) return false;
+    to->bias[b] = run[b].bias ? run[b].bias : zeros;
+  }
+  return true;
 }
 
 /* One or two result rows, against one chunk of weights. */
@@ -77,29 +95,37 @@ static void chunk_of_rows(const xai__gather *j, xai__tile *t, const cut *k,
                           const xai__line *lines, int rows, const float *w) {
   float acc[XAI__TILE_PIXELS * XAI__CHUNK] __attribute__((aligned(64)));
   const int blocks = t->lanes / XAI__BLOCK;
+  xai__landing landing;
+  const bool lands = can_land(j, lines->run, blocks, &landing);
   for (int kind = 0; kind < 2; kind++) {
     const int64_t n = k->pieces[kind] * rows, width = k->width[kind];
     const int64_t before = kind ? k->pieces[0] * k->width[0] : 0;
+    int64_t at = before; /* of the next piece, in this row */
+    const xai__line *line = lines;
     for (int64_t i = 0; i < n; i += 2) {
       const int runs = i + 1 < n ? 2 : 1;
       const xai__line *l[2];
       const float *x[2];
       int64_t first[2];
       for (int r = 0; r < runs; r++) {
-        l[r] = &lines[(i + r) / k->pieces[kind]];
-        first[r] = before + (i + r) % k->pieces[kind] * width;
-        x[r] = j->empty ? NULL : l[r]->x + first[r] * t->step;
+        l[r] = line;
+        first[r] = at;
+        x[r] = j->empty ? NULL : line->x + at * t->step;
+        for (int b = 0; b < blocks && lands; b++) landing.z[r][b] = line->run[b].z + at * XAI__BLOCK;
+        at += width;
+        if (at == before + k->pieces[kind] * width) at = before, line++;
       }
       if (runs == 1) x[1] = x[0];
-      if (j->f->depthwise)
-        j->k->depthwise(t, (int)width, runs, x, w, acc);
-      else
-        j->k->tile(t, (int)width, runs, x, w, acc);
+      (j->f->depthwise ? j->k->depthwise : j->k->tile)(t, (int)width, runs, x, w, acc,
+                                                       lands ? &landing : NULL);
       t->ahead = t->ahead == t->lanes * j->terms ? t->ahead + XAI__BLOCK : 0;
       for (int r = 0; r < runs; r++)
         for (int b = 0; b < blocks; b++)
-          xai__gather_finish(j, &l[r]->run[b], first[r], (int)width,
-                             acc + r * width * t->lanes + b * XAI__BLOCK, t->lanes);
+          if (!lands)
+            xai__gather_finish(j, &l[r]->run[b], first[r], (int)width,
+                               acc + r * width * t->lanes + b * XAI__BLOCK, t->lanes);
+          else if (j->finish->form == XAI__APPLY)
+            apply(j->finish, landing.z[r][b], (int)width, XAI__BLOCK);
     }
   }
 }

@@ -123,7 +123,7 @@ static void multiply(const winograd *j, const xai__tile *t, int64_t block, int64
       const bool two = i + 1 < pieces && (i + 2) * n / pieces - (i + 1) * n / pieces == width;
       const float *const run[2] = {x + at * XAI__BLOCK, x + (at + (two ? width : 0)) * XAI__BLOCK};
       j->g->k->tile(t, (int)width, two ? 2 : 1, run, u + p * j->u_point,
-                    m + p * j->m_point + at * t->lanes);
+                    m + p * j->m_point + at * t->lanes, NULL);
       at += two ? 2 * width : width;
       i += two ? 2 : 1;
     }
