@@ -15,11 +15,15 @@ INLINE V edited_weight(const int form, V w, V pos, V neg) {
   return w;
 }
 
-/* Of pixel q, P in the first run, and lanes from `lane` on. */
-INLINE void land(const xai__landing *to, const int P, int q, int lane, V low, V high, V sum) {
+/* Of a vector of lanes from `lane` on, in all pixels: Q, P in the first run. Copies, which no store can
+ * change, stay in registers. */
+INLINE void land(const xai__landing *to, const int P, const int Q, int lane, const V *sum, int step) {
   const int block = lane / XAI__BLOCK, at = lane % XAI__BLOCK;
-  sum += load(to->bias[block] + at);
-  store(to->z[q >= P][block] + (q >= P ? q - P : q) * XAI__BLOCK + at, MIN(high, MAX(low, sum)));
+  const V low = SPLAT(to->low), high = SPLAT(to->high), bias = load(to->bias[block] + at);
+  float *const z0 = to->z[0][block] + at, *const z1 = Q > P ? to->z[1][block] + at : z0;
+  UNROLL for (int q = 0; q < Q; q++)
+    store(q >= P ? z1 + (q - P) * XAI__BLOCK : z0 + q * XAI__BLOCK,
+          MIN(high, MAX(low, sum[q * step] + bias)));
 }
 
 /* Q pixels, P in the first run, by N vectors; S: floats between pixels (0: t->step); ONE: a channel
@@ -56,23 +60,16 @@ INLINE void tile_of(const int P, const int Q, const int N, const int S, const bo
       }
     }
     const bool first = left == t->blocks;
+    if (!first)
+      UNROLL for (int q = 0; q < Q; q++)
+        UNROLL for (int v = 0; v < N; v++) c[q][v] += load(acc + q * row + v * VECTOR);
     if (left == piece && landing) {
-      const V low = SPLAT(landing->low), high = SPLAT(landing->high);
       UNROLL for (int v = 0; v < N; v++)
-        UNROLL for (int q = 0; q < Q; q++) {
-          V sum = c[q][v];
-          if (!first) sum += load(acc + q * row + v * VECTOR);
-          land(landing, P, q, (LANES < XAI__CHUNK ? lane : 0) + v * VECTOR, low, high, sum);
-        }
+        land(landing, P, Q, (LANES < XAI__CHUNK ? lane : 0) + v * VECTOR, &c[0][v], WIDE);
       return;
     }
     UNROLL for (int q = 0; q < Q; q++)
-      UNROLL for (int v = 0; v < N; v++) {
-        float *to = acc + q * row + v * VECTOR;
-        V sum = c[q][v];
-        if (!first) sum += load(to);
-        store(to, sum);
-      }
+      UNROLL for (int v = 0; v < N; v++) store(acc + q * row + v * VECTOR, c[q][v]);
   }
 }
 
@@ -178,44 +175,37 @@ static void tile(const xai__tile *t, int pixels, int runs, const float *const x[
 
 /* ---- a weight a channel ---- */
 
-INLINE void depthwise_of(const int P, const int R, const int S, const bool edit,
+/* Q pixels, P in the first run. */
+INLINE void depthwise_of(const int P, const int Q, const int S, const bool edit,
                          const xai__tile *t, const float *const x[2], const float *w, float *acc,
                          const xai__landing *to) {
   const int64_t step = S ? S : t->step;
   const V pos = SPLAT(t->we.pos), neg = SPLAT(t->we.neg);
-  V c[2][HALF][BLOCK_VECTORS];
-  UNROLL for (int r = 0; r < R; r++)
-    UNROLL for (int p = 0; p < P; p++)
-      UNROLL for (int v = 0; v < BLOCK_VECTORS; v++) c[r][p][v] = SPLAT(0.0f);
+  const float *const x0 = x[0], *const x1 = x[1];
+  V c[2 * HALF][BLOCK_VECTORS];
+  UNROLL for (int q = 0; q < Q; q++)
+    UNROLL for (int v = 0; v < BLOCK_VECTORS; v++) c[q][v] = SPLAT(0.0f);
   for (int64_t tap = 0; tap < t->taps; tap++, w += XAI__BLOCK) {
-    V y[BLOCK_VECTORS];
-    UNROLL for (int v = 0; v < BLOCK_VECTORS; v++)
-      y[v] = edited_weight(edit ? BENT : AS_IS, load(w + v * VECTOR), pos, neg);
-    UNROLL for (int r = 0; r < R; r++)
-      UNROLL for (int p = 0; p < P; p++)
-        UNROLL for (int v = 0; v < BLOCK_VECTORS; v++)
-          c[r][p][v] = FMA(load(x[r] + t->tap[tap] + p * step + v * VECTOR), y[v], c[r][p][v]);
+    const float *const a0 = x0 + t->tap[tap], *const a1 = x1 + t->tap[tap];
+    UNROLL for (int v = 0; v < BLOCK_VECTORS; v++) {
+      const V y = edited_weight(edit ? BENT : AS_IS, load(w + v * VECTOR), pos, neg);
+      UNROLL for (int q = 0; q < Q; q++)
+        c[q][v] = FMA(load((q >= P ? a1 + (q - P) * step : a0 + q * step) + v * VECTOR), y, c[q][v]);
+    }
   }
-  if (to) {
-    const V low = SPLAT(to->low), high = SPLAT(to->high);
-    UNROLL for (int r = 0; r < R; r++)
-      UNROLL for (int p = 0; p < P; p++)
-        UNROLL for (int v = 0; v < BLOCK_VECTORS; v++)
-          land(to, P, r * P + p, v * VECTOR, low, high, c[r][p][v]);
-    return;
-  }
-  UNROLL for (int r = 0; r < R; r++)
-    UNROLL for (int p = 0; p < P; p++)
-      UNROLL for (int v = 0; v < BLOCK_VECTORS; v++)
-        store(acc + (r * P + p) * XAI__BLOCK + v * VECTOR, c[r][p][v]);
+  UNROLL for (int v = 0; v < BLOCK_VECTORS; v++)
+    if (to)
+      land(to, P, Q, v * VECTOR, &c[0][v], BLOCK_VECTORS);
+    else
+      UNROLL for (int q = 0; q < Q; q++) store(acc + q * XAI__BLOCK + v * VECTOR, c[q][v]);
 }
 
 #define DEPTHWISE_CASE(P, R, S)                                          \
   case R * 8 + P:                                                        \
     if (xai__edit_is_identity(t->we))                                    \
-      depthwise_of(P, R, S, false, t, x, w, acc, to);                    \
+      depthwise_of(P, R * P, S, false, t, x, w, acc, to);                    \
     else                                                                 \
-      depthwise_of(P, R, S, true, t, x, w, acc, to);                     \
+      depthwise_of(P, R * P, S, true, t, x, w, acc, to);                     \
     break;
 #if HALF == 7
 #define DEPTHWISE_CASES(R, S)                                            \
