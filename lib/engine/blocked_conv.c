@@ -56,9 +56,9 @@ void xai__gather_line(const xai__gather *j, int64_t row, int64_t group, int64_t 
 }
 
 /* Lanes past the last channel stay 0. */
-static void apply(const xai__finish *f, float *z, int pixels, int lanes) {
+static void apply(const xai__finish *f, float *z, int64_t pixels, int lanes) {
   f->apply(f->low, f->high, z, pixels * XAI__BLOCK);
-  for (int p = 0; p < pixels && lanes < XAI__BLOCK; p++)
+  for (int64_t p = 0; p < pixels && lanes < XAI__BLOCK; p++)
     memset(z + p * XAI__BLOCK + lanes, 0, (size_t)(XAI__BLOCK - lanes) * sizeof(float));
 }
 
@@ -119,15 +119,15 @@ static void chunk_of_rows(const xai__gather *j, xai__tile *t, const cut *k,
       (j->f->depthwise ? j->k->depthwise : j->k->tile)(t, (int)width, runs, x, w, acc,
                                                        lands ? &landing : NULL);
       t->ahead = t->ahead == t->lanes * j->terms ? t->ahead + XAI__BLOCK : 0;
-      for (int r = 0; r < runs; r++)
+      for (int r = 0; r < runs && !lands; r++)
         for (int b = 0; b < blocks; b++)
-          if (!lands)
-            xai__gather_finish(j, &l[r]->run[b], first[r], (int)width,
-                               acc + r * width * t->lanes + b * XAI__BLOCK, t->lanes);
-          else if (j->finish->form == XAI__APPLY)
-            apply(j->finish, landing.z[r][b], (int)width, XAI__BLOCK);
+          xai__gather_finish(j, &l[r]->run[b], first[r], (int)width,
+                             acc + r * width * t->lanes + b * XAI__BLOCK, t->lanes);
     }
   }
+  for (int r = 0; r < rows && lands && j->finish->form == XAI__APPLY; r++)
+    for (int b = 0; b < blocks; b++)
+      apply(j->finish, lines[r].run[b].z, j->axis[1].count, XAI__BLOCK);
 }
 
 typedef struct range {
