@@ -12,7 +12,7 @@ count out 1 '^smoothgrad,samples=2 +[0-9.]+ +[0-9.]+ +[0-9.]+ '
 
 expect 0 bench "$model" --rounds 2 -m epsilon-plus --layers 3
 count out 1 '^fastest ms  % of call  layer of forward$'
-count out 3 '^ +[0-9.]+ +[0-9.]+  forward [A-Za-z]+ '
+count out 6 '^ +[0-9.]+ +[0-9.]+  (forward|reverse) [A-Za-z]+ '
 count out 1 'layer of epsilon-plus$'
 
 expect 0 bench "$model" --rounds 1 --layers 2 --json
