@@ -35,7 +35,7 @@ static const model_row models[] = {
      "p = AveragePool(r) kernel_shape=[2,2] strides=[2,2];"
      "i = BatchNormalization(p, t, s, t, v); j = Conv(i, c, d); k = Relu(j);"
      "l = BatchNormalization(k, s2, t2, d, v2); n = GlobalAveragePool(l); o = Flatten(n);"
-     "y = MatMul(o, e)"},
+     "w = BatchNormalization(o, s2, t2, d, v2); y = Gemm(w, e) alpha=0.5"},
     {"residual", 1, 1,
      "opset 13; input x N,3,6,6; const a 3,3,3,3 ~1; const b 3 ~2; const c 3,3,3,3 ~3;"
      "const d 3 ~4; const e 12,4 ~5; const f 4 ~6; output y;"

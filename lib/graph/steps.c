@@ -85,9 +85,12 @@ bool xai__graph_folds(const xai_graph *g, const xai__view *values, const xai__st
          xai__only_operand(g, next) == 0 && channels_match(values, linear, v);
 }
 
-/* Whether the linear layer reads its input without padding. */
+/* Whether the linear layer, of its operand 0, reads its input without padding. */
 static bool unpadded(const builder *b, const xai__node *node) {
   if (!b->values) return false;
+  if (xai__type_is(node, "Gemm") || xai__type_is(node, "MatMul"))
+    return b->values[node->in[0]].shape.rank == 2;
+  if (!xai__type_is(node, "Conv")) return false;
   xai__view in[4];
   for (int k = 0; k < node->n_in && k < 4; k++)
     in[k] = node->in[k] < 0 ? xai__absent : b->values[node->in[k]];
@@ -98,10 +101,8 @@ static bool unpadded(const builder *b, const xai__node *node) {
   int x;
   memset(&p, 0, sizeof p);
   if (node->op->product(&c, &p, &x) || x != 0) return false;
-  if (p.kind == XAI__MATMUL) return in[0].shape.rank == 2 && !p.w_left;
   for (int i = 0; i < 3; i++)
-    if (p.kind != XAI__CONV || p.pad[i] ||
-        (p.out[i] - 1) * p.stride[i] + (p.kernel[i] - 1) * p.dilation[i] + 1 > p.in[i])
+    if (p.pad[i] || (p.out[i] - 1) * p.stride[i] + (p.kernel[i] - 1) * p.dilation[i] + 1 > p.in[i])
       return false;
   return true;
 }
