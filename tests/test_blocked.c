@@ -164,7 +164,7 @@ static problem random_problem(void) {
   q.add = chance() % 3 ? NULL : noise(count(q.out));
   q.other = noise(count(q.out));
   q.by = chance() % 2 ? NULL : noise(count(q.out));
-  q.f = (xai__finish){.form = (unsigned)between(XAI__KEEP, q.adjoint ? XAI__GATE : XAI__APPLY),
+  q.f = (xai__finish){.form = (unsigned)between(XAI__KEEP, q.adjoint ? XAI__TIMES : XAI__APPLY),
                       .accumulate = chance() % 3 == 0, .apply = soften,
                       .low = chance() % 2 ? 0 : -1, .high = chance() % 2 ? 2 : INFINITY,
                       .coef = -1.5f, .stabilizer = chance() % 2 ? 0.25f : 0, .edit = any_edit(),
@@ -224,10 +224,6 @@ static double finished(const problem *q, int64_t i, double v, double *slack) {
     return v * by;
   }
   if (f->form == XAI__APPLY) return v / (1 + fabs(v)) + (double)f->low;
-  if (f->form == XAI__GATE) {
-    if (!(q->other[i] > 0)) *slack = 0;
-    return q->other[i] > 0 ? v : 0;
-  }
   if (f->form == XAI__STAB) {
     const double e = (double)f->stabilizer;
     *slack += fabs(v) <= *slack ? 2 * e : 1e-7 * e;
@@ -379,7 +375,7 @@ static problem winograd_problem(bool divide) {
   free_problem(&q);
   xai__product *p = &q.p;
   *p = (xai__product){.kind = XAI__CONV, .n = between(1, 2), .groups = 1, .c = between(32, 70),
-                      .m = between(32, 70), .in = {1, between(12, 30), between(12, 30)},
+                      .m = between(32, 70), .in = {1, between(14, 30), between(14, 30)},
                       .kernel = {1, 3, 3}, .stride = {1, 1, 1}, .dilation = {1, 1, 1}};
   if (chance() % 4 == 0) {
     p->groups = 2;

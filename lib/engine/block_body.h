@@ -362,7 +362,6 @@ INLINE V finished(const int form, const xai__finish *f, bool guarded, V v, const
   if (form == XAI__CLIP) return MIN(SPLAT(f->high), MAX(SPLAT(f->low), v));
   if (form == XAI__BEND) return edited_value(f->edit, v);
   if (form == XAI__TIMES) return SPLAT(f->coef) * edited_value(f->edit, load(other)) * v;
-  if (form == XAI__GATE) return select_positive(load(other), v, zero);
   if (form == XAI__STAB) {
     const V d = stabilized(v, SPLAT(f->stabilizer));
     return guarded ? select_positive(MAX(v, -v), d, v) : d;
@@ -409,7 +408,7 @@ static void finish(const xai__finish_run *r, int pixels, const float *acc, int64
   const bool plain = !r->add && !r->f->accumulate && r->lanes == XAI__BLOCK;
   switch (r->f->form) {
     FINISH_CASE(XAI__CLIP) FINISH_CASE(XAI__BEND) FINISH_CASE(XAI__STAB) FINISH_CASE(XAI__DIVIDE)
-    FINISH_CASE(XAI__TIMES) FINISH_CASE(XAI__GATE)
+    FINISH_CASE(XAI__TIMES)
     default: FINISH_AS(XAI__KEEP)
   }
 }

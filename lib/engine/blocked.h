@@ -50,11 +50,10 @@ int64_t xai__blocked_border(const xai__product *p, xai__pack_form form);
  *   STAB    stab(v, stabilizer): a denominator
  *   DIVIDE  coef R / stab(v, stabilizer), 0 where that is 0 or `by` does not serve; R = other
  *   TIMES   coef edit(x) v; x = other
- *   GATE    v where other > 0, else 0 (the gradient of a Relu)
  *   APPLY   apply(v), while it is near; forward only, and not accumulated
  * The tensors have the result's shape and any border; they are plain where the result is. */
 typedef struct xai__finish {
-  enum { XAI__KEEP, XAI__CLIP, XAI__BEND, XAI__STAB, XAI__DIVIDE, XAI__TIMES, XAI__GATE, XAI__APPLY } form;
+  enum { XAI__KEEP, XAI__CLIP, XAI__BEND, XAI__STAB, XAI__DIVIDE, XAI__TIMES, XAI__APPLY } form;
   bool accumulate;
   /* May be done by Winograd's F(4x4, 3x3): off by 5e-6 of the largest result around;
    * denominators below 1e-5 of the largest in their 4x4 tile are then 0, and a division serves 0. */

@@ -85,7 +85,6 @@ static float finished(const xai__finish *f, float v, int64_t i) {
     case XAI__CLIP: return v < f->low ? f->low : v > f->high ? f->high : v;
     case XAI__BEND: return xai__edited(f->edit, v);
     case XAI__TIMES: return f->coef * xai__edited(f->edit, f->other->data[i]) * v;
-    case XAI__GATE: return f->other->data[i] > 0 ? v : 0;
     case XAI__STAB: return v + (v >= 0 ? f->stabilizer : -f->stabilizer);
     case XAI__DIVIDE: {
       const float d = v + (v >= 0 ? f->stabilizer : -f->stabilizer);
