@@ -166,7 +166,7 @@ static int plan_input(xai__planner *q, int i) {
   return XAI_OK;
 }
 
-/* Whether Winograd saves more than half of a unit. */
+/* Whether Winograd saves about half of a unit or more (docs/PERFORMANCE.md). */
 static bool saves_half(const xai__plan *p, const xai__unit *u) {
   enum { CHANNELS = 64, PIXELS = 24 };
   const xai__shape *x = &p->value[u->step.node.in[u->step.operand]].shape;
