@@ -3,11 +3,6 @@
  * (as in a dense block) has the shorter one inside it. */
 #include "exec/planner.h"
 #include "graph/pattern.h"
-#include "op/blocked.h"
-
-static int64_t bytes_of(const xai__plan *p, int v) {
-  return xai__stored(&p->value[v]) * (int64_t)xai__dtype_size(p->value[v].dtype);
-}
 
 /* Whether the operands of a Concat are one run of memory each, one behind the other. */
 static bool is_run(const xai__plan *p, const xai__unit *u) {
@@ -17,11 +12,11 @@ static bool is_run(const xai__plan *p, const xai__unit *u) {
   int64_t bytes = 0;
   for (int k = 0; k < node->n_in; k++) {
     if (node->in[k] < 0 || p->value[node->in[k]].blocked != whole->blocked) return false;
-    bytes += bytes_of(p, node->in[k]);
+    bytes += xai__plan_bytes(p, node->in[k]);
   }
   for (int i = 0; i < whole->shape.rank && first->shape.d[i] == whole->shape.d[i]; i++)
     if (whole->shape.d[i] != 1) return false;
-  return bytes == bytes_of(p, u->out);
+  return bytes == xai__plan_bytes(p, u->out);
 }
 
 /* Whether all operands already lie so in something else. */
@@ -31,7 +26,7 @@ static bool is_there(const xai__plan *p, const xai__node *node) {
   for (int k = 0; k < node->n_in; k++) {
     const int v = node->in[k];
     if (p->owner[v] != root || v == root || p->inside[v] != at) return false;
-    at += bytes_of(p, v);
+    at += xai__plan_bytes(p, v);
   }
   return true;
 }
@@ -51,7 +46,7 @@ static void join(xai__plan *p, const xai__unit *u, const bool *movable) {
       p->owner[v] = p->owner[u->out];
       p->inside[v] = at;
     }
-    at += bytes_of(p, v);
+    at += xai__plan_bytes(p, v);
   }
 }
 

@@ -6,6 +6,10 @@
 #include "exec/planner.h"
 #include "op/blocked.h"
 
+int64_t xai__plan_bytes(const xai__plan *p, int value) {
+  return xai__stored(&p->value[value]) * (int64_t)xai__dtype_size(p->value[value].dtype);
+}
+
 void *xai__plan_new(xai__planner *q, size_t n, size_t size) {
   return xai__arena_new(&q->p->arena, n + 1, size, q->err);
 }

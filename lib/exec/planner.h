@@ -22,6 +22,8 @@ typedef struct xai__planner {
   bool *in_static;
 } xai__planner;
 
+/* Bytes of a value's data, in its layout. */
+int64_t xai__plan_bytes(const xai__plan *p, int value);
 /* Zeroed, of the plan's arena. */
 void *xai__plan_new(xai__planner *q, size_t n, size_t size);
 /* The operand views of a node. */

@@ -8,7 +8,6 @@
 #include <string.h>
 
 #include "exec/planner.h"
-#include "op/blocked.h"
 
 typedef struct cutter {
   xai__planner *q;
@@ -77,10 +76,6 @@ static void is_written(cutter *c, int owner, int unit) {
   is_read(c, owner, unit);
 }
 
-static int64_t bytes_of(const xai__plan *p, int v) {
-  return xai__stored(&p->value[v]) * (int64_t)xai__dtype_size(p->value[v].dtype);
-}
-
 static void look(cutter *c) {
   const xai__plan *p = c->q->p;
   const int n_values = p->graph->n_values;
@@ -89,8 +84,8 @@ static void look(cutter *c) {
   for (int v = 0; v < n_values; v++) c->kept[p->owner[v]] |= p->kept[v];
   for (int v = 0; v < n_values; v++) {
     if (c->q->birth[v] < 0) continue; /* known, given, or within another */
-    if (c->kept[v]) c->kept_at[c->born[v]] += bytes_of(p, v);
-    for (int i = c->born[v] + 1; i <= c->last[v]; i++) c->crossing[i] += bytes_of(p, v);
+    if (c->kept[v]) c->kept_at[c->born[v]] += xai__plan_bytes(p, v);
+    for (int i = c->born[v] + 1; i <= c->last[v]; i++) c->crossing[i] += xai__plan_bytes(p, v);
   }
 }
 
@@ -179,7 +174,7 @@ static void rerun(cutter *c) {
 static int64_t need(const xai__planner *q) {
   const xai__plan *p = q->p;
   int64_t results = (int64_t)1 << 16;
-  for (int i = 0; i < p->n_at; i++) results += 2 * bytes_of(p, p->at[i]);
+  for (int i = 0; i < p->n_at; i++) results += 2 * xai__plan_bytes(p, p->at[i]);
   return p->bytes + xai__plan_scratch(q, 1) + p->scratch + xai__arena_bytes(&p->arena) + results;
 }
 
